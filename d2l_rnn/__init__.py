@@ -1,0 +1,18 @@
+"""Helpers of the course *Dive into Recurrent Neural Networks*.
+
+Import this package before MXNet: it pins the numerics on which the course's
+printed results depend, and gives NumPy the names MXNet 1.9.1 expects.
+
+One module a concept, each importing only from those before it:
+
+`text` corpora and vocabularies; `ngrams` counting models; `sampling`
+minibatches; `cells` one step of each recurrent network; `models` language
+models; `clipping` and `metrics`; `training` the one training loop; `decoding`
+drawing text from a model; `plotting`, `diagrams` and `source` for the chapters.
+"""
+
+from d2l_rnn._numerics import prepare as _prepare
+
+_prepare()
+
+__version__ = "0.1.0"

@@ -1,0 +1,109 @@
+"""What must hold before MXNet loads: pinned numerics, NumPy names, a working wheel.
+
+This module imports nothing but the standard library until `prepare` is called,
+so that tools can read `PINS` without loading MXNet.
+"""
+
+import builtins
+import os
+import platform
+import sys
+
+#: Environment variables under which training is bit-reproducible on x86-64
+#: machines with AVX2: the instruction set of oneDNN, that of OpenBLAS, and the
+#: number of threads, on which the order of floating-point sums depends.
+PINS = {
+    "DNNL_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "OMP_NUM_THREADS": "1",
+}
+
+#: Names that NumPy 1.24 removed and MXNet 1.9.1 uses: Python's own types.
+_BUILTINS = ("bool", "int", "float", "object", "complex", "str")
+
+#: Names that NumPy 2 removed and MXNet 1.9.1 looks up, with what they stood for.
+#: None: MXNet only lists them among the functions it could replace.
+_NUMPY_1 = {
+    **dict.fromkeys(("NAN", "NaN"), float("nan")),
+    **dict.fromkeys(("PINF", "Inf", "infty"), float("inf")),
+    "NINF": -float("inf"),
+    "NZERO": -0.0,
+    "PZERO": 0.0,
+    "alltrue": "all",
+    "sometrue": "any",
+    "product": "prod",
+    "cumproduct": "cumprod",
+    "in1d": "isin",
+    "row_stack": "vstack",
+    "round_": "round",
+    "msort": "sort",
+    "float_": "float64",
+    "unicode_": "str_",
+    **dict.fromkeys(
+        ("mirr", "npv", "pmt", "ppmt", "pv", "rate", "irr", "nper", "fv", "ipmt")
+    ),
+}
+
+
+def prepare():
+    """Pin the numerics, mend NumPy's names and load MXNet.
+
+    A variable that is already set is left alone: a reader may want all threads.
+
+    Raises
+    ------
+    ImportError
+        MXNet was imported before `d2l_rnn`, or it cannot be loaded here; the
+        message says why and what to do.
+    """
+    if "mxnet" in sys.modules:
+        if not hasattr(sys.modules["mxnet"], "nd"):
+            raise ImportError(_advice("an earlier import of mxnet failed"))
+        late = [name for name, value in PINS.items() if os.environ.get(name) is None]
+        if late:
+            raise ImportError(
+                "mxnet was imported before d2l_rnn, too late to pin its numerics "
+                f"({', '.join(late)} not set). Restart Python and import d2l_rnn first."
+            )
+        return
+    for name, value in PINS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import numpy
+    except ImportError as error:
+        raise ImportError(_advice(f"NumPy cannot be imported ({error})")) from error
+    _restore_names(numpy)
+    try:
+        import mxnet  # noqa: F401
+    except (ImportError, OSError, AttributeError) as error:
+        raise ImportError(_advice(f"MXNet cannot be loaded ({error})")) from error
+
+
+def _restore_names(numpy):
+    """Give NumPy the names back that MXNet expects, and NumPy 1's way to print."""
+    for name in _BUILTINS:
+        if name not in numpy.__dict__:
+            setattr(numpy, name, getattr(builtins, name))
+    if numpy.__version__.startswith("1."):
+        return
+    numpy.set_printoptions(legacy="1.25")  # 0.5, not np.float64(0.5)
+    for name, meaning in _NUMPY_1.items():
+        if name not in numpy.__dict__:
+            value = getattr(numpy, meaning) if isinstance(meaning, str) else meaning
+            setattr(numpy, name, value)
+
+
+def _advice(reason):
+    """Say what failed, on which machine, and what would work."""
+    here = (
+        f"Python {platform.python_version()} on "
+        f"{platform.system()} {platform.machine()}"
+    )
+    return (
+        f"d2l_rnn cannot start: {reason}. This is {here}. The course needs "
+        "Python 3.10 to 3.13, mxnet 1.9.1, numpy 1.26 (2.1 on Python 3.13) and, on "
+        "Python 3.12 and later, setuptools, on Linux (x86-64, aarch64) or macOS "
+        "(Intel). 'make setup' installs them; on Windows use WSL 2, on Apple "
+        "silicon an x86-64 Linux container. If a system library is missing, "
+        "install it (Debian, Ubuntu: 'apt-get install libgomp1 libquadmath0')."
+    )

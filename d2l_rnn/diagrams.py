@@ -1,0 +1,233 @@
+"""Diagrams of cells and unrolled networks, drawn as SVG by one small kit.
+
+All cells share their look: boxes are layers with weights, circles are arithmetic,
+arrows are arrays. A part that is `lit` is colored, the rest is gray, so that a
+chapter can build up a cell one gate at a time.
+"""
+
+from html import escape
+
+__all__ = ["Diagram", "draw_cell", "draw_graph", "draw_unrolled"]
+
+_LIT, _DIM, _INK, _FILL = "#0072B2", "#999999", "#222222", "#eaf3fa"
+
+
+class Diagram:
+    """A small SVG drawing: boxes, circles, arrows and labels.
+
+    Coordinates are in pixels, from the upper left corner. Labels may hold one
+    subscript, written with an underscore: ``H_t``, ``W_xh``, ``H_t-1``.
+
+    >>> picture = Diagram(100, 50, "one box")
+    >>> picture.box(50, 25, "H_t")
+    >>> picture
+    Diagram('one box')
+    """
+
+    def __init__(self, width, height, title):
+        self.width, self.height, self.title = width, height, title
+        self.parts = []
+
+    def __repr__(self):
+        return f"Diagram({self.title!r})"
+
+    def _repr_svg_(self):
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
+            f'viewBox="0 0 {self.width} {self.height}" width="{self.width}" '
+            f'height="{self.height}" font-family="sans-serif" font-size="14">'
+            f"<title>{escape(self.title)}</title>"
+            '<rect width="100%" height="100%" fill="white"/>'
+            + "".join(self.parts)
+            + "</svg>"
+        )
+
+    def box(self, x, y, label, *, lit=True, width=56, height=32):
+        """Draw a layer: a rounded box around (x, y)."""
+        self.parts.append(
+            f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width}" '
+            f'height="{height}" rx="5" fill="{_FILL if lit else "white"}" '
+            f'stroke="{_LIT if lit else _DIM}" stroke-width="{2 if lit else 1}"/>'
+        )
+        self.text(x, y, label, lit=lit)
+
+    def circle(self, x, y, label, *, lit=True, radius=13):
+        """Draw an operation on arrays: a circle around (x, y)."""
+        self.parts.append(
+            f'<circle cx="{x:g}" cy="{y:g}" r="{radius}" '
+            f'fill="{_FILL if lit else "white"}" stroke="{_LIT if lit else _DIM}"/>'
+        )
+        self.text(x, y, label, lit=lit)
+
+    def text(self, x, y, label, *, lit=True, anchor="middle", size=14):
+        """Write a label centered at (x, y), or beginning or ending there."""
+        self.parts.append(
+            f'<text x="{x:g}" y="{y + size * 0.35:g}" text-anchor="{anchor}" '
+            f'font-size="{size}" fill="{_INK if lit else _DIM}">{_label(label)}</text>'
+        )
+
+    def arrow(self, *points, lit=True, head=True):
+        """Draw a line through the points, with an arrow head at the last."""
+        color = _LIT if lit else _DIM
+        path = " ".join(f"{x:g},{y:g}" for x, y in points)
+        width = 1.8 if lit else 1
+        self.parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{color}" '
+            f'stroke-width="{width}"/>'
+        )
+        if head:
+            (x0, y0), (x, y) = points[-2:]
+            length = ((x - x0) ** 2 + (y - y0) ** 2) ** 0.5
+            dx, dy = 8 * (x - x0) / length, 8 * (y - y0) / length
+            self.parts.append(
+                f'<polygon points="{x:g},{y:g} {x - dx + dy / 2:g},'
+                f'{y - dy - dx / 2:g} {x - dx - dy / 2:g},{y - dy + dx / 2:g}" '
+                f'fill="{color}"/>'
+            )
+
+
+def _label(label):
+    base, _, sub = label.partition("_")
+    if not sub:
+        return escape(base)
+    sub = escape(sub.replace("-", "−"))
+    return f'{escape(base)}<tspan dy="4" font-size="10">{sub}</tspan>'
+
+
+def draw_unrolled(num_steps=3, *, inputs=None, outputs=None, lit=None):
+    """Draw a recurrent network unrolled along time.
+
+    Parameters
+    ----------
+    num_steps : int
+    inputs, outputs : sequence of str, optional
+        Labels below and above each step; X_1, X_2, … and O_1, O_2, … if not given.
+    lit : iterable of int, optional
+        Which steps are colored (from 1); all if not given.
+
+    >>> draw_unrolled(2)
+    Diagram('A recurrent network unrolled over 2 time steps')
+    """
+    steps = range(1, num_steps + 1)
+    inputs = [f"X_{t}" for t in steps] if inputs is None else inputs
+    outputs = [f"O_{t}" for t in steps] if outputs is None else outputs
+    lit = set(steps if lit is None else lit)
+    picture = Diagram(
+        120 * num_steps + 100,
+        210,
+        f"A recurrent network unrolled over {num_steps} time steps",
+    )
+    picture.text(24, 105, "H_0", lit=1 in lit)
+    for t in steps:
+        x, on = 120 * t - 10, t in lit
+        left = 38 if t == 1 else x - 92
+        picture.arrow((left, 105), (x - 28, 105), lit=on)
+        picture.arrow((x, 165), (x, 121), lit=on)
+        picture.arrow((x, 89), (x, 45), lit=on)
+        picture.box(x, 105, f"H_{t}", lit=on)
+        picture.text(x, 180, inputs[t - 1], lit=on)
+        picture.text(x, 30, outputs[t - 1], lit=on)
+        picture.text(x + 8, 143, "W_xh", lit=False, anchor="start", size=11)
+        picture.text(x + 8, 67, "W_hq", lit=False, anchor="start", size=11)
+        if t > 1:
+            picture.text(x - 60, 95, "W_hh", lit=False, size=11)
+    x = 120 * num_steps - 10
+    picture.arrow((x + 28, 105), (x + 80, 105), lit=num_steps in lit)
+    return picture
+
+
+def draw_cell(kind="rnn", *, lit=None):
+    """Draw the inside of one recurrent cell.
+
+    Parameters
+    ----------
+    kind : str
+        A key of this module's cells: "rnn".
+    lit : iterable of str, optional
+        Names of the parts that are colored; all if not given.
+
+    >>> draw_cell("rnn")
+    Diagram('The inside of a plain recurrent cell')
+    """
+    if kind not in _CELLS:
+        raise ValueError(f"kind must be one of {sorted(_CELLS)}, got {kind!r}")
+    return _CELLS[kind](lit)
+
+
+def _draw_rnn(lit):
+    on = (lambda part: True) if lit is None else set(lit).__contains__
+    picture = Diagram(440, 220, "The inside of a plain recurrent cell")
+    _frame(picture)
+    picture.arrow((50, 75), (177, 75), lit=on("hidden"))
+    picture.box(113, 75, "W_hh", lit=on("hidden"))
+    picture.arrow((190, 195), (190, 88), lit=on("input"))
+    picture.box(190, 140, "W_xh", lit=on("input"))
+    picture.circle(190, 75, "+", lit=on("sum"))
+    picture.arrow((203, 75), (252, 75), lit=on("tanh"))
+    picture.box(280, 75, "tanh", lit=on("tanh"))
+    picture.arrow((308, 75), (400, 75), lit=on("output"))
+    picture.arrow((345, 75), (345, 18), lit=on("output"))
+    picture.text(24, 75, "H_t-1", lit=on("hidden"))
+    picture.text(190, 208, "X_t", lit=on("input"))
+    picture.text(418, 75, "H_t", lit=on("output"))
+    return picture
+
+
+def _frame(picture):
+    width, height = picture.width - 130, picture.height - 60
+    picture.parts.append(
+        f'<rect x="65" y="30" width="{width}" height="{height}" rx="12" '
+        f'fill="none" stroke="{_DIM}" stroke-dasharray="4 3"/>'
+    )
+
+
+_CELLS = {"rnn": _draw_rnn}
+
+
+def draw_graph(nodes, edges, *, title, lit=None):
+    """Draw a computational graph.
+
+    Parameters
+    ----------
+    nodes : dict
+        From name to (x, y, kind), kind "box" for a parameter or an array,
+        "circle" for an operation. The label is the name up to a slash, so that
+        ``"+/1"`` and ``"+/2"`` both read "+".
+    edges : list of (name, name)
+        Arrows from the first to the second.
+    title : str
+        What the picture shows, for readers who cannot see it.
+    lit : iterable of str, optional
+        Names of the colored nodes and, where both ends are, edges; all if not given.
+
+    >>> draw_graph(
+    ...     {"x": (30, 30, "box"), "y": (150, 30, "box")}, [("x", "y")], title="x to y"
+    ... )
+    Diagram('x to y')
+    """
+    lit = set(nodes if lit is None else lit)
+    width = max(x for x, _, _ in nodes.values()) + 50
+    height = max(y for _, y, _ in nodes.values()) + 40
+    picture = Diagram(width, height, title)
+    for start, stop in edges:
+        (x0, y0, kind0), (x1, y1, kind1) = nodes[start], nodes[stop]
+        picture.arrow(
+            _border(x0, y0, kind0, x1, y1),
+            _border(x1, y1, kind1, x0, y0),
+            lit=start in lit and stop in lit,
+        )
+    for name, (x, y, kind) in nodes.items():
+        draw = picture.box if kind == "box" else picture.circle
+        draw(x, y, name.split("/")[0], lit=name in lit)
+    return picture
+
+
+def _border(x, y, kind, to_x, to_y):
+    """Return where the line from (x, y) to (to_x, to_y) leaves the node at (x, y)."""
+    dx, dy = to_x - x, to_y - y
+    length = (dx * dx + dy * dy) ** 0.5 or 1.0
+    if kind == "circle":
+        reach = 13 / length
+    else:
+        reach = min(28 / abs(dx) if dx else 9e9, 16 / abs(dy) if dy else 9e9)
+    return round(x + dx * reach, 2), round(y + dy * reach, 2)

@@ -1,0 +1,100 @@
+"""How good a model is: losses summed over tokens, and what follows from them."""
+
+import math
+
+import numpy as np
+from mxnet import nd
+
+from d2l_rnn._checks import check_positive_int
+
+__all__ = ["accuracy", "bits_per_token", "cross_entropy", "perplexity"]
+
+
+def cross_entropy(logits, labels):
+    """Return −log softmax(logits)[label] for each token, in nats.
+
+    Computed through `log_softmax`: a softmax written out and then its logarithm
+    overflows for logits that are merely large.
+
+    Parameters
+    ----------
+    logits : NDArray, shape (..., vocab_size)
+    labels : NDArray of int, shape (...)
+
+    Returns
+    -------
+    NDArray, shape (...)
+
+    >>> cross_entropy(nd.zeros((2, 4)), nd.array([0, 3])).asnumpy().round(4)
+    array([1.3863, 1.3863], dtype=float32)
+    """
+    if logits.shape[:-1] != labels.shape:
+        raise ValueError(
+            f"labels must have the shape {logits.shape[:-1]} of logits without its "
+            f"last axis, got {labels.shape}: time-major logits go with Y.T"
+        )
+    return -nd.pick(nd.log_softmax(logits, axis=-1), labels, axis=-1)
+
+
+def perplexity(total_loss, num_tokens):
+    """Return exp(total_loss / num_tokens).
+
+    Sum the loss over all tokens first and take the exponential once: a mean of
+    exponentials of minibatches is another, larger number.
+
+    Parameters
+    ----------
+    total_loss : float
+        Negative log-likelihood in nats, summed over the tokens.
+    num_tokens : int
+
+    Returns
+    -------
+    float
+        From 1 (certain and right) over the vocabulary size (uniform) to infinity.
+
+    >>> round(perplexity(3 * math.log(27), 3), 6)
+    27.0
+    """
+    num_tokens = check_positive_int("num_tokens", num_tokens)
+    total_loss = float(total_loss)
+    if math.isnan(total_loss) or total_loss < 0:
+        raise ValueError(
+            f"total_loss must be a sum of −log p, at least 0, got {total_loss}"
+        )
+    mean = total_loss / num_tokens
+    return math.exp(mean) if mean < 700 else math.inf
+
+
+def bits_per_token(total_loss, num_tokens):
+    """Return the loss in bits per token: log2 of the perplexity.
+
+    For characters these are the bits per character in which compressors are
+    measured.
+
+    >>> bits_per_token(3 * math.log(8), 3)
+    3.0
+    """
+    num_tokens = check_positive_int("num_tokens", num_tokens)
+    return float(total_loss) / num_tokens / math.log(2)
+
+
+def accuracy(logits, labels):
+    """Return the share of tokens whose largest logit is the label's.
+
+    Parameters
+    ----------
+    logits : NDArray or numpy.ndarray, shape (..., num_classes)
+    labels : NDArray or numpy.ndarray of int, shape (...)
+
+    >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.5
+    """
+    logits = logits.asnumpy() if isinstance(logits, nd.NDArray) else logits
+    labels = labels.asnumpy() if isinstance(labels, nd.NDArray) else labels
+    if logits.shape[:-1] != labels.shape or labels.size == 0:
+        raise ValueError(
+            f"labels must have the shape {logits.shape[:-1]} and hold at least one "
+            f"token, got {labels.shape}"
+        )
+    return float(np.mean(logits.argmax(axis=-1) == labels))

@@ -1,0 +1,227 @@
+"""Language models: symbols in, a score for every possible next symbol out.
+
+Every model here can be trained by `training.train` and drawn from by `decoding`.
+It offers
+
+- ``model(X, state) -> (logits, state)``: X holds indices, (batch_size, num_steps);
+  logits are time-major, (num_steps, batch_size, vocab_size);
+- ``model.begin_state(batch_size)``: a tuple of zero NDArrays;
+- ``model.params``: its weights by name, with gradients attached;
+- ``model.next_log_probs(ids, state)``: one text at a time, for decoding.
+"""
+
+import numpy as np
+from mxnet import gluon, init, nd
+
+from d2l_rnn._checks import check_ids, check_positive_int
+from d2l_rnn.cells import CELLS, draw_weights, init_cell, unroll
+
+__all__ = ["GluonModel", "LanguageModel", "ScratchModel", "rnn_model"]
+
+
+class LanguageModel:
+    """What all neural language models share. Subclasses define the forward pass."""
+
+    def __init__(self, params, vocab_size):
+        self.params = params
+        self.vocab_size = check_positive_int("vocab_size", vocab_size)
+
+    def __call__(self, X, state):
+        raise NotImplementedError
+
+    def begin_state(self, batch_size=1):
+        raise NotImplementedError
+
+    @property
+    def num_params(self):
+        """How many numbers training adjusts."""
+        return sum(param.size for param in self.params.values())
+
+    def get_weights(self):
+        """Return a copy of the weights, for `set_weights`."""
+        return {name: param.copy() for name, param in self.params.items()}
+
+    def set_weights(self, weights):
+        """Copy weights from a dict of NDArrays or NumPy arrays of the same shapes."""
+        if set(weights) != set(self.params):
+            raise ValueError(
+                f"weights must have the names {sorted(self.params)}, got "
+                f"{sorted(weights)}"
+            )
+        for name, param in self.params.items():
+            if tuple(weights[name].shape) != param.shape:
+                raise ValueError(
+                    f"weights[{name!r}] must have shape {param.shape}, got "
+                    f"{tuple(weights[name].shape)}"
+                )
+        for name, param in self.params.items():
+            param[:] = weights[name]
+
+    def next_log_probs(self, ids, state=None):
+        """Feed ``ids`` after ``state``; return how the text may go on.
+
+        Parameters
+        ----------
+        ids : sequence of int, at least one
+        state : tuple, optional
+            As returned by an earlier call; without it the text begins here.
+
+        Returns
+        -------
+        (numpy.ndarray of shape (vocab_size,), tuple)
+            Natural logarithms of the probabilities of the next symbol, float64,
+            and the state after ``ids``.
+        """
+        ids = check_ids("ids", ids, self.vocab_size)
+        if not len(ids):
+            raise ValueError("ids is empty: feed at least one symbol")
+        state = self.begin_state(1) if state is None else state
+        logits, state = self(nd.array(ids[None], dtype="int32"), state)
+        scores = logits[-1, 0].asnumpy().astype(np.float64)
+        scores -= scores.max()
+        return scores - np.log(np.exp(scores).sum()), state
+
+
+class ScratchModel(LanguageModel):
+    """A language model from a forward function and its parameters.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(X, state, params) -> (logits, state)``, shapes as above.
+    params : dict of NDArray
+        Gradients are attached here.
+    vocab_size, num_hiddens : int
+    num_states : int
+        How many arrays (batch_size, num_hiddens) a state holds: 1 for H, 2 for
+        H and C.
+    """
+
+    def __init__(self, forward, params, *, vocab_size, num_hiddens, num_states=1):
+        super().__init__(params, vocab_size)
+        self.forward = forward
+        self.num_hiddens = check_positive_int("num_hiddens", num_hiddens)
+        self.num_states = num_states
+        for param in params.values():
+            param.attach_grad()
+
+    def __call__(self, X, state):
+        return self.forward(X, state, self.params)
+
+    def begin_state(self, batch_size=1):
+        shape = (batch_size, self.num_hiddens)
+        return tuple(nd.zeros(shape) for _ in range(self.num_states))
+
+
+def rnn_model(vocab_size, num_hiddens, *, cell="rnn", seed=0, scale=None):
+    """Return a one-layer language model built from this package's own cells.
+
+    Its input is one-hot, computed as a row lookup: a one-hot row times W_xh is a
+    row of W_xh.
+
+    Parameters
+    ----------
+    vocab_size, num_hiddens : int
+    cell : str
+        A name in `cells.CELLS`.
+    seed : int
+    scale : float, optional
+        Standard deviation of the initial weights; 1/√num_hiddens if not given, which
+        keeps the size of the state about the same from step to step.
+
+    >>> model = rnn_model(vocab_size=10, num_hiddens=4)
+    >>> logits, state = model(nd.zeros((2, 5), dtype="int32"), model.begin_state(2))
+    >>> logits.shape, state[0].shape, model.num_params
+    ((5, 2, 10), (2, 4), 110)
+    """
+    if cell not in CELLS:
+        raise ValueError(f"cell must be one of {sorted(CELLS)}, got {cell!r}")
+    vocab_size = check_positive_int("vocab_size", vocab_size)
+    num_hiddens = check_positive_int("num_hiddens", num_hiddens)
+    kind, rng = CELLS[cell], np.random.default_rng(seed)
+    scale = num_hiddens**-0.5 if scale is None else scale
+    params = init_cell(kind, vocab_size, num_hiddens, rng=rng, scale=scale)
+    params["W_hq"] = draw_weights(num_hiddens, vocab_size, rng=rng, scale=scale)
+    params["b_q"] = nd.zeros(vocab_size)
+
+    def forward(X, state, params):
+        XW = nd.take(params["W_xh"], X.T) + params["b_h"]
+        H, state = unroll(kind.step, XW, state, params)
+        return nd.dot(H, params["W_hq"]) + params["b_q"], state
+
+    return ScratchModel(
+        forward,
+        params,
+        vocab_size=vocab_size,
+        num_hiddens=num_hiddens,
+        num_states=kind.num_states,
+    )
+
+
+class GluonModel(LanguageModel):
+    """Embedding or one-hot → a gluon recurrent layer → a dense output layer.
+
+    Parameters
+    ----------
+    layer : gluon.rnn.RNN, GRU or LSTM
+        Not initialized yet, layout TNC. Mind that ``gluon.rnn.RNN`` has ReLU units
+        unless it is told ``activation='tanh'``.
+    vocab_size : int
+    embed_size : int, optional
+        Width of the embedding. Without it the input is one-hot.
+    dropout : float
+        Share of inputs and outputs of the recurrent layer set to 0 in training.
+    seed : int
+        Fixes the initial weights, drawn uniformly by Glorot & Bengio's rule
+        (embedding: N(0, 0.1²)); biases are 0.
+
+    >>> layer = gluon.rnn.RNN(4, activation="tanh")
+    >>> model = GluonModel(layer, vocab_size=10)
+    >>> logits, state = model(nd.zeros((2, 5), dtype="int32"), model.begin_state(2))
+    >>> logits.shape, state[0].shape, model.num_params
+    ((5, 2, 10), (1, 2, 4), 114)
+    """
+
+    def __init__(self, layer, vocab_size, *, embed_size=None, dropout=0.0, seed=0):
+        self.layer = layer
+        self.embed_size = embed_size
+        self.drop = gluon.nn.Dropout(dropout)
+        self.output = gluon.nn.Dense(vocab_size, flatten=False)
+        blocks = [layer, self.output]
+        if embed_size is not None:
+            check_positive_int("embed_size", embed_size)
+            self.embedding = gluon.nn.Embedding(vocab_size, embed_size)
+            blocks.append(self.embedding)
+        for block in blocks:
+            block.initialize(init.Zero())
+            block.hybridize(static_alloc=True)
+        super().__init__({}, vocab_size)
+        self(nd.zeros((1, 1), dtype="int32"), self.begin_state(1))  # fixes all shapes
+        self.params = {
+            f"{block.name}_{name}": param.data()
+            for block in blocks
+            for name, param in sorted(block._collect_params_with_prefix().items())
+        }
+        self._draw_weights(np.random.default_rng(seed))
+
+    def __call__(self, X, state):
+        if self.embed_size is None:
+            inputs = nd.one_hot(X.T, self.vocab_size)
+        else:
+            inputs = self.embedding(X.T)
+        outputs, state = self.layer(self.drop(inputs), list(state))
+        return self.output(self.drop(outputs)), tuple(state)
+
+    def begin_state(self, batch_size=1):
+        return tuple(self.layer.begin_state(batch_size))
+
+    def _draw_weights(self, rng):
+        for name, param in self.params.items():
+            if param.ndim < 2:
+                continue
+            if "embedding" in name:
+                values = rng.normal(0, 0.1, param.shape)
+            else:
+                bound = np.sqrt(6 / sum(param.shape))
+                values = rng.uniform(-bound, bound, param.shape)
+            param[:] = values.astype(np.float32)

@@ -1,0 +1,54 @@
+"""Showing a function's own source in a chapter, so that it exists only once."""
+
+import ast
+import inspect
+from pathlib import Path
+
+from IPython.display import Markdown
+
+__all__ = ["show_source"]
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def show_source(thing, *, doc=False):
+    """Return a function's or class's source as highlighted Markdown.
+
+    Parameters
+    ----------
+    thing : function or class
+        Anything of this package that Python code defines.
+    doc : bool
+        Whether to keep the docstring; chapters explain in their own words.
+
+    Returns
+    -------
+    IPython.display.Markdown
+        File and first line, then the code.
+
+    >>> from d2l_rnn.clipping import global_norm
+    >>> print(show_source(global_norm).data.splitlines()[2])
+    ```python
+    """
+    try:
+        lines, first = inspect.getsourcelines(thing)
+    except (TypeError, OSError) as error:
+        raise TypeError(
+            f"thing must be a function or class written in Python, got {thing!r}"
+        ) from error
+    path = Path(inspect.getsourcefile(thing)).resolve()
+    name = path.relative_to(_ROOT) if path.is_relative_to(_ROOT) else path.name
+    code = inspect.cleandoc("\n" + "".join(lines))
+    if not doc:
+        code = _without_docstring(code, thing)
+    return Markdown(f"`{name}`, line {first}\n\n```python\n{code.rstrip()}\n```")
+
+
+def _without_docstring(code, thing):
+    """Cut the docstring of the outermost definition out of its source."""
+    body = ast.parse(code).body[0].body
+    if not inspect.getdoc(thing) or not isinstance(body[0], ast.Expr):
+        return code
+    lines = code.splitlines()
+    del lines[body[0].lineno - 1 : body[0].end_lineno]
+    return "\n".join(lines)
