@@ -1,0 +1,54 @@
+# Thin recipes: the work is done in tools/.
+
+VENV_PYTHON := .venv/bin/python
+
+# Once .venv is there, its Python is the default.
+PYTHON ?= $(if $(and $(wildcard .venv/setup.json),$(realpath $(VENV_PYTHON))),$(VENV_PYTHON),python3)
+PORT ?= 8000
+STAGES ?=
+NB ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test book notebooks lint format lock clean
+
+help:  ## show this list
+	@echo 'Dive into Recurrent Neural Networks'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo 'PYTHON=python3.12 chooses the Python, from 3.10 to 3.13.'
+
+setup:  ## make .venv from requirements.lock, unless it is up to date
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "There is no $(PYTHON) here: install Python 3.10 to 3.13," \
+		"or name yours, as in 'make setup PYTHON=python3.11'." >&2; exit 2; }
+	@$(PYTHON) tools/bootstrap.py
+
+serve: setup book  ## build the book and serve it on this machine (PORT=8000)
+	@$(VENV_PYTHON) tools/serve.py $(PORT)
+
+test: setup  ## prove the project (some stages only: STAGES="lint book")
+	@$(VENV_PYTHON) tools/check.py $(STAGES)
+
+book: setup  ## build the book into _build/html, unless it is up to date
+	@$(VENV_PYTHON) tools/book.py
+
+notebooks: setup  ## run notebooks and store their outputs (some only: NB="book/a.ipynb")
+	@$(VENV_PYTHON) tools/notebooks.py run $(NB)
+
+lint: setup  ## check code and notebooks with ruff
+	@$(VENV_PYTHON) tools/check.py lint
+
+format: setup  ## format code and notebooks, sort imports
+	$(VENV_PYTHON) -m ruff check --fix-only --quiet
+	$(VENV_PYTHON) -m ruff format
+
+lock:  ## make requirements.lock from requirements.in (needs uv)
+	uv pip compile requirements.in --quiet --universal --python-version 3.10 \
+		--generate-hashes --no-header --output-file requirements.lock
+
+clean:  ## remove what was built; .venv and the texts in _build/edit stay
+	[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name edit -exec rm -rf {} +
+	rm -rf build d2l_rnn.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
