@@ -58,6 +58,9 @@ def perplexity(total_loss, num_tokens):
     """
     num_tokens = check_positive_int("num_tokens", num_tokens)
     total_loss = float(total_loss)
+    # In single precision the loss of a sure model may come out just below 0.
+    if -1e-5 * num_tokens < total_loss < 0:
+        total_loss = 0.0
     if math.isnan(total_loss) or total_loss < 0:
         raise ValueError(
             f"total_loss must be a sum of −log p, at least 0, got {total_loss}"

@@ -101,10 +101,10 @@ class ConsecutiveBatches(_Batches):
     carried over; the gradient is cut there (`detach`), or the graph would grow
     without end.
 
-    An epoch leaves out the tokens before the offset, fewer than batch_size at the
-    end of the text, and fewer than num_steps at the end of each row: together
-    fewer than (batch_size + 1) × num_steps. The rows stop at different places for
-    different offsets, so over epochs nothing but the text's ends stays unread.
+    An epoch leaves out fewer than num_steps + batch_size tokens at the two ends of
+    the text, and fewer than num_steps at the end of each row: together fewer than
+    (batch_size + 1) × num_steps. Rows are equally long at every offset, so the gaps
+    move with it, and over epochs only tokens at the very end stay unread.
 
     Parameters are those of `RandomBatches`.
 
@@ -118,11 +118,11 @@ class ConsecutiveBatches(_Batches):
     carries_state = True
 
     def num_batches(self, offset):
-        return (len(self.ids) - 1 - offset) // self.batch_size // self.num_steps
+        return (len(self.ids) - self.num_steps) // self.batch_size // self.num_steps
 
     def _windows(self, offset, rng):
         """Yield arrays (batch_size, num_steps) of positions in the text."""
-        row_length = (len(self.ids) - 1 - offset) // self.batch_size
+        row_length = (len(self.ids) - self.num_steps) // self.batch_size
         starts = offset + row_length * np.arange(self.batch_size)
         for k in range(self.num_batches(offset)):
             steps = np.arange(k * self.num_steps, (k + 1) * self.num_steps)
