@@ -142,9 +142,11 @@ def draw_cell(kind="rnn", *, lit=None):
     Parameters
     ----------
     kind : str
-        A key of this module's cells: "rnn".
+        "rnn", "gru" or "lstm".
     lit : iterable of str, optional
-        Names of the parts that are colored; all if not given.
+        Names of the parts that are colored; all if not given. RNN: hidden, input,
+        sum, tanh, output. GRU: inputs, reset, update, candidate, output. LSTM:
+        inputs, cell, forget, input, candidate, output.
 
     >>> draw_cell("rnn")
     Diagram('The inside of a plain recurrent cell')
@@ -154,8 +156,12 @@ def draw_cell(kind="rnn", *, lit=None):
     return _CELLS[kind](lit)
 
 
+def _lit_test(lit):
+    return (lambda part: True) if lit is None else set(lit).__contains__
+
+
 def _draw_rnn(lit):
-    on = (lambda part: True) if lit is None else set(lit).__contains__
+    on = _lit_test(lit)
     picture = Diagram(440, 220, "The inside of a plain recurrent cell")
     _frame(picture)
     picture.arrow((50, 75), (177, 75), lit=on("hidden"))
@@ -173,6 +179,84 @@ def _draw_rnn(lit):
     return picture
 
 
+def _draw_gru(lit):
+    on = _lit_test(lit)
+    picture = Diagram(470, 290, "The inside of a gated recurrent unit")
+    _frame(picture)
+    inputs, reset, update = on("inputs"), on("reset"), on("update")
+    candidate, output = on("candidate"), on("output")
+    # The old state runs along the top, and down to the two gates. The candidate
+    # sees X_t, and the old state only through the reset gate.
+    picture.arrow((50, 60), (207, 60), lit=output)
+    picture.arrow((85, 60), (85, 222), (210, 222), lit=inputs, head=False)
+    picture.arrow((100, 265), (100, 242), (360, 242), lit=inputs, head=False)
+    for x, part in ((120, reset), (210, update)):
+        picture.arrow((x, 222), (x, 186), lit=part)
+    for x, part in ((140, reset), (230, update), (360, candidate)):
+        picture.arrow((x, 242), (x, 186), lit=part)
+    picture.arrow((130, 154), (130, 128), lit=reset)
+    picture.arrow((130, 60), (130, 102), lit=reset)
+    picture.arrow((143, 115), (172, 115), (172, 202), (330, 202), (330, 186), lit=reset)
+    picture.arrow((220, 154), (220, 73), lit=update)
+    picture.arrow((220, 115), (267, 115), lit=update)
+    picture.arrow((293, 115), (332, 115), lit=update)
+    picture.arrow((345, 154), (345, 128), lit=candidate)
+    picture.arrow((345, 102), (345, 73), lit=output)
+    picture.arrow((233, 60), (332, 60), lit=output)
+    picture.arrow((358, 60), (428, 60), lit=output)
+    picture.box(130, 170, "R  σ", lit=reset)
+    picture.box(220, 170, "Z  σ", lit=update)
+    picture.box(345, 170, "H̃  tanh", lit=candidate, width=72)
+    picture.circle(130, 115, "×", lit=reset)
+    picture.circle(220, 60, "×", lit=output)
+    picture.circle(280, 115, "1−", lit=update)
+    picture.circle(345, 115, "×", lit=output)
+    picture.circle(345, 60, "+", lit=output)
+    picture.text(26, 60, "H_t-1", lit=inputs)
+    picture.text(100, 278, "X_t", lit=inputs)
+    picture.text(446, 60, "H_t", lit=output)
+    return picture
+
+
+def _draw_lstm(lit):
+    on = _lit_test(lit)
+    picture = Diagram(540, 300, "The inside of an LSTM cell")
+    _frame(picture)
+    inputs, cell, forget = on("inputs"), on("cell"), on("forget")
+    gate, candidate, output = on("input"), on("candidate"), on("output")
+    # The cell runs along the top; H_t−1 and X_t reach all gates from below.
+    picture.arrow((50, 60), (107, 60), lit=cell)
+    picture.arrow((133, 60), (237, 60), lit=cell)
+    picture.arrow((263, 60), (498, 60), lit=cell)
+    picture.arrow((50, 240), (370, 240), lit=inputs, head=False)
+    picture.arrow((90, 275), (90, 240), lit=inputs, head=False)
+    columns = ((120, forget), (210, gate), (290, candidate), (370, output))
+    for x, part in columns:
+        picture.arrow((x, 240), (x, 206), lit=part)
+    picture.arrow((120, 174), (120, 73), lit=forget)
+    picture.arrow((210, 174), (210, 120), (237, 120), lit=gate)
+    picture.arrow((290, 174), (290, 120), (263, 120), lit=candidate)
+    picture.arrow((250, 107), (250, 73), lit=gate)
+    picture.arrow((370, 174), (370, 150), (427, 150), lit=output)
+    picture.arrow((440, 60), (440, 137), lit=output)
+    picture.arrow((453, 150), (498, 150), lit=output)
+    picture.box(120, 190, "F  σ", lit=forget)
+    picture.box(210, 190, "I  σ", lit=gate)
+    picture.box(290, 190, "C̃  tanh", lit=candidate, width=72)
+    picture.box(370, 190, "O  σ", lit=output)
+    picture.box(440, 100, "tanh", lit=output, width=48, height=26)
+    picture.circle(120, 60, "×", lit=forget)
+    picture.circle(250, 60, "+", lit=gate)
+    picture.circle(250, 120, "×", lit=gate)
+    picture.circle(440, 150, "×", lit=output)
+    picture.text(26, 60, "C_t-1", lit=cell)
+    picture.text(26, 240, "H_t-1", lit=inputs)
+    picture.text(90, 288, "X_t", lit=inputs)
+    picture.text(516, 60, "C_t", lit=cell)
+    picture.text(516, 150, "H_t", lit=output)
+    return picture
+
+
 def _frame(picture):
     width, height = picture.width - 130, picture.height - 60
     picture.parts.append(
@@ -181,7 +265,7 @@ def _frame(picture):
     )
 
 
-_CELLS = {"rnn": _draw_rnn}
+_CELLS = {"gru": _draw_gru, "lstm": _draw_lstm, "rnn": _draw_rnn}
 
 
 def draw_graph(nodes, edges, *, title, lit=None):

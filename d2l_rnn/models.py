@@ -13,10 +13,10 @@ It offers
 import numpy as np
 from mxnet import gluon, init, nd
 
-from d2l_rnn._checks import check_ids, check_positive_int
+from d2l_rnn._checks import check_ids, check_number, check_positive_int
 from d2l_rnn.cells import CELLS, draw_weights, init_cell, unroll
 
-__all__ = ["GluonModel", "LanguageModel", "ScratchModel", "rnn_model"]
+__all__ = ["GluonModel", "LanguageModel", "LastStep", "ScratchModel", "rnn_model"]
 
 
 class LanguageModel:
@@ -113,17 +113,59 @@ class ScratchModel(LanguageModel):
         return tuple(nd.zeros(shape) for _ in range(self.num_states))
 
 
-def rnn_model(vocab_size, num_hiddens, *, cell="rnn", seed=0, scale=None):
-    """Return a one-layer language model built from this package's own cells.
+class LastStep(LanguageModel):
+    """A model that answers once, after the last symbol of each sequence.
+
+    Its logits have the shape (1, batch_size, vocab_size), to go with labels Y of
+    shape (batch_size, 1). The weights are those of the model inside.
+
+    >>> model = LastStep(rnn_model(vocab_size=10, num_hiddens=4))
+    >>> logits, _ = model(nd.zeros((2, 5), dtype="int32"), model.begin_state(2))
+    >>> logits.shape
+    (1, 2, 10)
+    """
+
+    def __init__(self, model):
+        super().__init__(model.params, model.vocab_size)
+        self.model = model
+
+    def __call__(self, X, state):
+        logits, state = self.model(X, state)
+        return logits[-1:], state
+
+    def begin_state(self, batch_size=1):
+        return self.model.begin_state(batch_size)
+
+
+def rnn_model(
+    vocab_size,
+    num_hiddens,
+    *,
+    cell="rnn",
+    num_layers=1,
+    dropout=0.0,
+    bidirectional=False,
+    seed=0,
+    scale=None,
+):
+    """Return a language model built from this package's own cells.
 
     Its input is one-hot, computed as a row lookup: a one-hot row times W_xh is a
-    row of W_xh.
+    row of W_xh. The parameters of the first layer are called W_xh, W_hh, …; those
+    of the layer above l1_W_xh, …; those of a backward direction r0_W_xh, ….
 
     Parameters
     ----------
     vocab_size, num_hiddens : int
     cell : str
         A name in `cells.CELLS`.
+    num_layers : int
+        Layers, each fed with the hidden states of the one below.
+    dropout : float
+        Share of a layer's outputs set to 0 in training, between layers only.
+    bidirectional : bool
+        Whether a second network reads each window from its end. Its outputs know
+        what comes next, so this is no language model: it is for filling in.
     seed : int
     scale : float, optional
         Standard deviation of the initial weights; 1/√num_hiddens if not given, which
@@ -133,29 +175,77 @@ def rnn_model(vocab_size, num_hiddens, *, cell="rnn", seed=0, scale=None):
     >>> logits, state = model(nd.zeros((2, 5), dtype="int32"), model.begin_state(2))
     >>> logits.shape, state[0].shape, model.num_params
     ((5, 2, 10), (2, 4), 110)
+    >>> rnn_model(10, 4, cell="lstm", num_layers=2).num_params
+    434
     """
     if cell not in CELLS:
         raise ValueError(f"cell must be one of {sorted(CELLS)}, got {cell!r}")
     vocab_size = check_positive_int("vocab_size", vocab_size)
     num_hiddens = check_positive_int("num_hiddens", num_hiddens)
+    num_layers = check_positive_int("num_layers", num_layers)
+    dropout = _check_dropout(dropout)
     kind, rng = CELLS[cell], np.random.default_rng(seed)
     scale = num_hiddens**-0.5 if scale is None else scale
-    params = init_cell(kind, vocab_size, num_hiddens, rng=rng, scale=scale)
-    params["W_hq"] = draw_weights(num_hiddens, vocab_size, rng=rng, scale=scale)
+    directions = 2 if bidirectional else 1
+    params, width = {}, vocab_size
+    for layer in range(num_layers):
+        for prefix in _prefixes(layer, bidirectional):
+            drawn = init_cell(kind, width, num_hiddens, rng=rng, scale=scale)
+            params |= {prefix + name: param for name, param in drawn.items()}
+        width = directions * num_hiddens
+    params["W_hq"] = draw_weights(width, vocab_size, rng=rng, scale=scale)
     params["b_q"] = nd.zeros(vocab_size)
 
     def forward(X, state, params):
-        XW = nd.take(params["W_xh"], X.T) + params["b_h"]
-        H, state = unroll(kind.step, XW, state, params)
-        return nd.dot(H, params["W_hq"]) + params["b_q"], state
+        inputs, after = X.T, ()
+        for layer in range(num_layers):
+            if layer:
+                inputs = nd.Dropout(inputs, p=dropout)
+            outputs = []
+            for prefix in _prefixes(layer, bidirectional):
+                before, state = state[: kind.num_states], state[kind.num_states :]
+                H, last = _run_layer(kind, inputs, before, params, prefix)
+                outputs.append(H)
+                after += last
+            inputs = nd.concat(*outputs, dim=2) if bidirectional else H
+        return nd.dot(inputs, params["W_hq"]) + params["b_q"], after
 
     return ScratchModel(
         forward,
         params,
         vocab_size=vocab_size,
         num_hiddens=num_hiddens,
-        num_states=kind.num_states,
+        num_states=kind.num_states * num_layers * directions,
     )
+
+
+def _prefixes(layer, bidirectional):
+    """Return what the names of a layer's parameters begin with, per direction.
+
+    >>> _prefixes(0, False), _prefixes(1, True)
+    ([''], ['l1_', 'r1_'])
+    """
+    forward = f"l{layer}_" if layer else ""
+    return [forward, f"r{layer}_"] if bidirectional else [forward]
+
+
+def _run_layer(kind, inputs, state, params, prefix):
+    """Run one layer in one direction over indices (2-D) or hidden states (3-D)."""
+    own = {name: params[prefix + name] for name in ("W_xh", "b_h", *kind.recurrent)}
+    if inputs.ndim == 2:
+        XW = nd.take(own["W_xh"], inputs) + own["b_h"]
+    else:
+        XW = nd.dot(inputs, own["W_xh"]) + own["b_h"]
+    backward = prefix.startswith("r")
+    H, state = unroll(kind.step, XW.flip(0) if backward else XW, state, own)
+    return (H.flip(0) if backward else H), state
+
+
+def _check_dropout(dropout):
+    dropout = check_number("dropout", dropout, 0)
+    if dropout >= 1:
+        raise ValueError(f"dropout must be below 1, got {dropout}: try 0.5")
+    return dropout
 
 
 class GluonModel(LanguageModel):
@@ -185,7 +275,7 @@ class GluonModel(LanguageModel):
     def __init__(self, layer, vocab_size, *, embed_size=None, dropout=0.0, seed=0):
         self.layer = layer
         self.embed_size = embed_size
-        self.drop = gluon.nn.Dropout(dropout)
+        self.drop = gluon.nn.Dropout(_check_dropout(dropout))
         self.output = gluon.nn.Dense(vocab_size, flatten=False)
         blocks = [layer, self.output]
         if embed_size is not None:
@@ -197,11 +287,11 @@ class GluonModel(LanguageModel):
             block.hybridize(static_alloc=True)
         super().__init__({}, vocab_size)
         self(nd.zeros((1, 1), dtype="int32"), self.begin_state(1))  # fixes all shapes
-        self.params = {
-            f"{block.name}_{name}": param.data()
-            for block in blocks
-            for name, param in sorted(block._collect_params_with_prefix().items())
-        }
+        # gluon puts a count of all layers so far before each name: leave that out.
+        roles = {"output_": self.output, "embedding_": getattr(self, "embedding", None)}
+        for prefix, block in {"": layer, **roles}.items():
+            for name, param in sorted(block.collect_params().items() if block else ()):
+                self.params[prefix + name[len(block.prefix) :]] = param.data()
         self._draw_weights(np.random.default_rng(seed))
 
     def __call__(self, X, state):
