@@ -16,7 +16,8 @@ PYTHON = [sys.executable]
 PYTEST = [*PYTHON, "-m", "pytest"]
 STRUCTURE = "tests/test_structure.py"
 FAULTS = "tests/test_faults.py"
-UNIT = ["tests", "d2l_rnn", "tools", f"--ignore={STRUCTURE}", f"--ignore={FAULTS}"]
+BROWSER = "tests/test_browser.py"
+OTHERS = [f"--ignore={path}" for path in (STRUCTURE, FAULTS, BROWSER)]
 
 #: The commands of each stage, in the order in which they run.
 STAGES = {
@@ -24,13 +25,14 @@ STAGES = {
         [*PYTHON, "-m", "ruff", "check"],
         [*PYTHON, "-m", "ruff", "format", "--check"],
     ],
-    "unit": [[*PYTEST, "--doctest-modules", *UNIT]],
+    "unit": [[*PYTEST, "--doctest-modules", "tests", "d2l_rnn", "tools", *OTHERS]],
     "structure": [[*PYTEST, STRUCTURE]],
     "notebooks": [
         [*PYTHON, "tools/notebooks.py", "check"],
         [*PYTEST, "-n2", FAULTS],  # that the check fails where it must
     ],
     "book": [[*PYTHON, "tools/book.py", "--all"]],
+    "browser": [[*PYTEST, BROWSER]],
 }
 
 #: Settings of the caller's shell that could change what a stage finds.

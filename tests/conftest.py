@@ -1,0 +1,45 @@
+"""What the tests of the notebook tools share."""
+
+from xml.etree import ElementTree
+
+import nbformat
+import notebooks
+import pytest
+
+
+@pytest.fixture
+def make_notebook(tmp_path):
+    """Return a function that writes an unrun notebook of code cells."""
+
+    def make(name, *sources):
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        path = tmp_path / f"{name}.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def strict_check(tmp_path, monkeypatch):
+    """Return a function that checks notebooks as ``make test`` does.
+
+    It returns the exit status and, for each notebook's name, what is wrong with
+    its code cells: a message, or None, for each number.
+    """
+
+    def check(*paths, options=""):
+        report = tmp_path / "report.xml"
+        for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("PYTEST_ADDOPTS", f"--junitxml={report} {options}")
+        status = notebooks.check(paths, jobs=2)
+        found = {path.stem: {} for path in paths}
+        for case in ElementTree.parse(report).iter("testcase"):
+            name = case.get("classname").split(".")[-2]
+            bad = [part for part in case if part.tag in ("failure", "error", "skipped")]
+            message = "\n".join(part.text or "" for part in bad)
+            found[name][int(case.get("name").removeprefix("Cell "))] = message or None
+        return status, found
+
+    return check

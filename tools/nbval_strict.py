@@ -1,0 +1,209 @@
+"""nbval without its holes: a pytest plugin that the root's conftest.py loads.
+
+nbval runs each cell of a notebook as a test and compares its outputs with the
+stored ones. Left alone it passes a cell that was never run, ignores bitmaps,
+metadata and the order of outputs, accepts a stored error or warning, lets a tag
+or a comment exempt a cell, and lets the user's settings change the kernel. Here
+every cell runs under pinned numerics in the Python that runs pytest, and all of
+its outputs must be exactly the stored ones.
+"""
+
+import platform
+from collections import Counter, defaultdict
+from functools import cache
+from operator import eq
+from pathlib import Path
+
+import nbformat
+import nbval.plugin
+import notebooks
+import pytest
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
+from outputs import close, differences, merge_streams, output_faults
+
+#: nbval's options that would compare less, or run in another kernel.
+REFUSED = ("nbval_lax", "nbval_sanitize_with", "nbval_kernel_name", "nbdime")
+
+#: The tag of cells whose numbers may differ where arithmetic cannot be pinned.
+TRAINING_LOG = "training-log"
+
+OUTPUTS = {"display_data", "error", "execute_result", "stream"}
+REDRAWS = {"clear_output", "update_display_data"}
+
+
+@cache
+def can_pin():
+    """Say whether this machine can follow the pinned instruction set."""
+    cpuinfo = Path("/proc/cpuinfo")
+    known = platform.machine() in ("x86_64", "AMD64") and cpuinfo.exists()
+    return known and "avx2" in cpuinfo.read_text().split()
+
+
+class PinnedKernel(RunningKernel):
+    """A kernel that also notes what nbval overlooks in its messages."""
+
+    def __init__(self, folder, startup_timeout):
+        self.faults = []
+        self.running = None
+        self.km, self.kc = start_new_kernel(
+            startup_timeout=startup_timeout,
+            kernel_name=CURRENT_ENV_KERNEL_NAME,
+            cwd=str(folder),
+            extra_arguments=notebooks.KERNEL_ARGUMENTS,
+            **notebooks.kernel_options(),
+        )
+        self._ensure_iopub_up()
+
+    def execute_cell_input(self, cell_input, allow_stdin=None):
+        """Run a cell with history, without which a trailing ``;`` does nothing."""
+        self.running = self.kc.execute(
+            cell_input,
+            store_history=True,
+            allow_stdin=allow_stdin,
+            stop_on_error=False,
+        )
+        return self.running
+
+    def get_message(self, stream, timeout=None):
+        """Pass a message on to nbval, noting what cannot be compared."""
+        message = super().get_message(stream, timeout)
+        kind, parent = message["msg_type"], message["parent_header"].get("msg_id")
+        if kind in REDRAWS:
+            self.faults.append(
+                f"the cell redraws its output ({kind}); show the final state once"
+            )
+        elif kind in OUTPUTS and self.running and parent != self.running:
+            self.faults.append(
+                "an earlier cell's output came after its end; wait for it there"
+            )
+        elif kind == "execute_reply" and message["content"].get("payload"):
+            self.faults.append("the cell opens a pager or a new cell; delete that")
+        return message
+
+
+class StrictNotebook(nbval.plugin.IPyNbFile):
+    """A notebook, each of whose code cells is a test."""
+
+    def setup(self):
+        """Start a fresh kernel in the notebook's folder."""
+        timeout = self.config.option.nbval_kernel_startup_timeout
+        self.kernel = PinnedKernel(self.path.parent, timeout)
+        self.sanitize_patterns = {}
+
+    def collect(self):
+        """Yield the code cells, counted from 1 as their execution counts are."""
+        self.nb = nbformat.read(self.path, as_version=4)
+        nbformat.validate(self.nb)
+        for number, cell in enumerate(notebooks.code_cells(self.nb), start=1):
+            yield StrictCell.from_parent(
+                self,
+                name=f"Cell {number}",
+                cell_num=number,
+                cell=cell,
+                options=defaultdict(bool, check=True),
+            )
+
+
+class StrictCell(nbval.plugin.IPyNbCell):
+    """A code cell, which must run and print exactly what is stored."""
+
+    def runtest(self):
+        """Run the cell and report every fault of what is stored and what came."""
+        faults = stored_faults(self.cell, self.cell_num)
+        kernel, timed_out_before = self.parent.kernel, self.parent.timed_out
+        kernel.faults.clear()
+        try:
+            super().runtest()
+        except nbval.plugin.NbCellError as error:
+            faults.append("\n".join(filter(None, [str(error), error.inner_traceback])))
+        else:
+            if self.parent.timed_out and not timed_out_before:
+                faults.append("the cell took too long and went on after the interrupt")
+        faults += kernel.faults
+        if faults:
+            self.raise_cell_error("\n".join(faults))
+
+    def compare_outputs(self, test, ref, skip_compare=None):
+        """Compare everything, exactly wherever arithmetic can be pinned."""
+        tolerant = not can_pin() and TRAINING_LOG in self.cell.metadata.get("tags", [])
+        same = close if tolerant else eq
+        self.comparison_traceback = differences(ref, test, same=same)
+        return not self.comparison_traceback
+
+
+def stored_faults(cell, number):
+    """Return what is wrong with a cell as committed, before it is run."""
+    faults = [f"stored: {fault}" for fault in output_faults(cell.outputs)]
+    if not cell.source.strip():
+        faults.append("the cell is empty; delete it")
+    if cell.execution_count is None:
+        faults.append("the cell was committed without being run; run 'make notebooks'")
+    elif cell.execution_count != number:
+        faults.append(
+            f"the cell's execution count is {cell.execution_count} and should be "
+            f"{number}; run 'make notebooks'"
+        )
+    counts = {
+        output.execution_count
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    }
+    if counts - {cell.execution_count}:
+        faults.append("a result's execution count is not its cell's; run it again")
+    markers = [
+        *nbval.plugin.find_comment_markers(cell.source),
+        *nbval.plugin.find_metadata_tags(cell.metadata),
+    ]
+    if any(marker != ("check", True) for marker in markers):
+        faults.append("no cell is exempt from the comparison; delete its nbval mark")
+    return faults
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(parent):
+    """Put the strict class in the place of nbval's."""
+    collected = yield
+    return [
+        StrictNotebook.from_parent(parent, path=collector.path)
+        if isinstance(collector, nbval.plugin.IPyNbFile)
+        else collector
+        for collector in collected
+    ]
+
+
+def pytest_configure(config):
+    """Refuse what would weaken the comparison; keep the order of streams."""
+    for name in REFUSED:
+        if getattr(config.option, name, None):
+            option = name.replace("_", "-")
+            raise pytest.UsageError(f"--{option} would compare less; leave it out")
+    nbval.plugin.coalesce_streams = merge_streams
+    if config.option.nbval and not hasattr(config, "workerinput"):
+        notebooks.prepare_kernels()
+
+
+def exactness():
+    """Say how exact the comparison is on this machine."""
+    if can_pin():
+        pins = ", ".join(f"{name}={value}" for name, value in notebooks.PINS.items())
+        return f"all outputs compared exactly, under {pins}"
+    return (
+        "this machine has no AVX2, so that its arithmetic cannot be pinned; numbers "
+        f"in cells tagged {TRAINING_LOG} are compared within 5 %, other outputs exactly"
+    )
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print how exact the comparison was, and the seconds that each notebook took."""
+    if not config.option.nbval:
+        return
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            path = getattr(report, "location", [""])[0]
+            if path.endswith(".ipynb"):
+                seconds[path] += report.duration
+    terminalreporter.section("notebooks, strict")
+    terminalreporter.line(exactness())
+    for path, spent in seconds.most_common():
+        terminalreporter.line(f"{spent:7.1f} s  {path}")
