@@ -1,13 +1,15 @@
-"""Every built page, opened as a file in Chromium, as a reader without a network.
+"""Every built page, opened in Chromium: as a file, and from the local server.
 
-A page must ask nothing of any host, log no error, show all its formulas and
+A page must ask nothing of another host, log no error, show all its formulas and
 pictures, and need no sideways scrolling on a phone.
 """
 
 import shutil
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import serve
 
 HTML = Path(__file__).resolve().parents[1] / "_build" / "html"
 PAGES = sorted(
@@ -21,6 +23,14 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
     None,
 )
+#: No sandbox, which a container may lack; no traffic of the browser's own.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: pages are not opened"),
@@ -46,8 +56,18 @@ MISSING_IMAGES = """
 () => [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)
 """
 
+#: Docutils writes an image's path where no alternative text was given.
 NO_ALT = """
-() => [...document.querySelectorAll("article img:not([alt])")].map(i => i.src)
+() => [...document.querySelectorAll("article img")]
+    .filter(i => !i.alt.trim() || i.src.endsWith(i.alt.split("/").pop()))
+    .map(i => i.src)
+"""
+
+UNFOLD = """
+() => {
+    document.querySelectorAll("details").forEach(e => e.open = true);
+    document.querySelectorAll("button.toggle-button-hidden").forEach(e => e.click());
+}
 """
 
 #: What reaches beyond the window, where the page as a whole scrolls sideways.
@@ -66,25 +86,40 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 
 
-def listen(page, problems):
+@pytest.fixture(scope="module", params=["file", "http"])
+def root(request):
+    """The address of the book: its folder, or a server's."""
+    if request.param == "file":
+        yield HTML.as_uri()
+        return
+    with serve.make_server(0, HTML) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{serve.HOST}:{server.server_address[1]}"
+        server.shutdown()
+
+
+def listen(page, root, problems):
     """Add to ``problems`` what the page asks of others, and what goes wrong."""
 
     def on_request(request):
-        if not request.url.startswith(("file:", "data:", "blob:")):
+        if not request.url.startswith((f"{root}/", "data:", "blob:")):
             problems.append(f"asks {request.url}")
+
+    def on_response(response):
+        if response.status >= 400:
+            problems.append(f"gets {response.status} for {response.url}")
 
     def on_console(message):
         if message.type == "error":
             problems.append(f"logs {message.text}")
 
     page.on("request", on_request)
+    page.on("response", on_response)
     page.on("requestfailed", lambda request: problems.append(f"misses {request.url}"))
     page.on("console", on_console)
     page.on("pageerror", lambda error: problems.append(f"fails with {error}"))
@@ -99,12 +134,12 @@ def settle(page):
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(HTML)))
-def test_page(browser, path):
+def test_page(browser, root, path):
     problems = []
     page = browser.new_page(viewport=DESKTOP, locale="en-US")
-    listen(page, problems)
+    listen(page, root, problems)
     try:
-        page.goto(path.as_uri())
+        page.goto(f"{root}/{path.relative_to(HTML).as_posix()}")
         settle(page)
         for what, script in [
             ("a formula in red", BAD_FORMULAS),
@@ -113,6 +148,7 @@ def test_page(browser, path):
             ("no alternative text", NO_ALT),
         ]:
             problems += [f"{what}: {found}" for found in page.evaluate(script)]
+        page.evaluate(UNFOLD)
         for viewport in (DESKTOP, PHONE):
             page.set_viewport_size(viewport)
             found = page.evaluate(TOO_WIDE)

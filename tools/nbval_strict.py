@@ -80,6 +80,21 @@ class PinnedKernel(RunningKernel):
             self.faults.append("the cell opens a pager or a new cell; delete that")
         return message
 
+    def late_stderr(self):
+        """Return what was written to stderr below Python and is still on its way.
+
+        The kernel reads the C libraries' stderr through a pipe, at leisure: within
+        a notebook the next cell would get it, and after the last cell nobody. So
+        a mark is sent through the same pipe, and awaited.
+        """
+        mark, text = "(the end)", ""
+        self.kc.execute(f"import os; os.write(2, b'{mark}')", silent=True)
+        while mark not in text:
+            message = super().get_message("iopub", timeout=30)
+            if message["content"].get("name") == "stderr":
+                text += message["content"]["text"]
+        return text.partition(mark)[0]
+
 
 class StrictNotebook(nbval.plugin.IPyNbFile):
     """A notebook, each of whose code cells is a test."""
@@ -120,6 +135,9 @@ class StrictCell(nbval.plugin.IPyNbCell):
             if self.parent.timed_out and not timed_out_before:
                 faults.append("the cell took too long and went on after the interrupt")
         faults += kernel.faults
+        is_last = self.cell is notebooks.code_cells(self.parent.nb)[-1]
+        if is_last and kernel.is_alive() and (late := kernel.late_stderr()):
+            faults.append(f"the cell, or one before it, writes to stderr: {late!r}")
         if faults:
             self.raise_cell_error("\n".join(faults))
 
