@@ -56,9 +56,12 @@ def prepare():
         MXNet was imported before `d2l_rnn`, or it cannot be loaded here; the
         message says why and what to do.
     """
-    if "mxnet" in sys.modules:
-        if not hasattr(sys.modules["mxnet"], "nd"):
-            raise ImportError(_advice("an earlier import of mxnet failed"))
+    if any(name.split(".")[0] == "mxnet" for name in sys.modules):
+        if not hasattr(sys.modules.get("mxnet"), "nd"):
+            raise ImportError(
+                "an earlier import of mxnet failed and left parts of it behind. "
+                "Restart Python and import d2l_rnn first."
+            )
         late = [name for name, value in PINS.items() if os.environ.get(name) is None]
         if late:
             raise ImportError(

@@ -37,7 +37,8 @@ def choose(log_probs, *, temperature, rng=None):
         return int(np.argmax(log_probs))
     if rng is None:
         raise ValueError(f"rng is needed to draw at temperature {temperature}")
-    scaled = (log_probs - np.max(log_probs)) / temperature
+    with np.errstate(over="ignore"):  # exp(−∞) = 0 is right
+        scaled = (log_probs - np.max(log_probs)) / temperature
     cumulative = np.cumsum(np.exp(scaled))
     drawn = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
     return int(min(drawn, len(cumulative) - 1))
@@ -79,7 +80,10 @@ def generate(model, vocab, prefix, length, *, temperature=0.0, seed=0):
         )
     if not len(prefix):
         raise ValueError("prefix is empty: give at least one symbol to start from")
-    ids = [int(i) for i in vocab.encode(prefix)]
+    try:
+        ids = [int(i) for i in vocab.encode(prefix)]
+    except ValueError as error:
+        raise ValueError(f"prefix: {error}") from error
     rng = np.random.default_rng(seed)
     log_probs, state = model.next_log_probs(ids)
     for _ in progress(range(length), "drawing"):

@@ -3,10 +3,12 @@
 Only chapters import this module; nothing else in the package needs matplotlib.
 """
 
+import IPython
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib import pyplot as plt
+from matplotlib_inline import backend_inline
 
 __all__ = ["plot_curves", "plot_heatmap", "plot_histogram", "set_figure_style"]
 
@@ -39,11 +41,8 @@ def set_figure_style():
     changed curve is a changed output.
     """
     mpl.rcParams.update(_STYLE)
-    try:
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:  # outside Jupyter there is no inline backend to configure
-        return
-    set_matplotlib_formats("svg", metadata={"Date": None})
+    if IPython.get_ipython() is not None:
+        backend_inline.set_matplotlib_formats("svg", metadata={"Date": None})
 
 
 def plot_curves(curves, *, xlabel, ylabel, reference=None, log="", ax=None):

@@ -31,6 +31,8 @@ def show_source(thing, *, doc=False):
     ```python
     """
     try:
+        if not (inspect.isroutine(thing) or inspect.isclass(thing)):
+            raise TypeError
         lines, first = inspect.getsourcelines(thing)
     except (TypeError, OSError) as error:
         raise TypeError(
@@ -40,15 +42,16 @@ def show_source(thing, *, doc=False):
     name = path.relative_to(_ROOT) if path.is_relative_to(_ROOT) else path.name
     code = inspect.cleandoc("\n" + "".join(lines))
     if not doc:
-        code = _without_docstring(code, thing)
+        code = _without_docstring(code)
     return Markdown(f"`{name}`, line {first}\n\n```python\n{code.rstrip()}\n```")
 
 
-def _without_docstring(code, thing):
+def _without_docstring(code):
     """Cut the docstring of the outermost definition out of its source."""
-    body = ast.parse(code).body[0].body
-    if not inspect.getdoc(thing) or not isinstance(body[0], ast.Expr):
+    definition = ast.parse(code).body[0]
+    if ast.get_docstring(definition) is None:
         return code
+    docstring = definition.body[0]
     lines = code.splitlines()
-    del lines[body[0].lineno - 1 : body[0].end_lineno]
+    del lines[docstring.lineno - 1 : docstring.end_lineno]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Corpora and vocabularies: from characters in a file to indices in an array."""
 
 import gzip
+import lzma
 import zipfile
 import zlib
 from collections import Counter
@@ -27,6 +28,15 @@ SHIPPED = {
 
 #: The largest text that is read, in bytes after decompression.
 MAX_BYTES = 100_000_000
+
+#: What reading a damaged archive may raise besides OSError.
+_DAMAGE = (
+    EOFError,
+    NotImplementedError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 #: The symbol that stands for all symbols a vocabulary does not hold.
 UNK = "<unk>"
@@ -83,7 +93,8 @@ class Vocab:
         strange = next((t for t in counts if not isinstance(t, str)), None)
         if strange is not None:
             raise TypeError(f"tokens must be strings, got {strange!r}")
-        counts.pop(UNK, None)
+        if unk:
+            counts.pop(UNK, None)
         kept = list(counts)
         if max_size is not None:
             max_size = check_positive_int("max_size", max_size)
@@ -223,15 +234,10 @@ def _find(source):
 def _read(path):
     """Return the bytes of a plain, gzipped or zipped file, at most `MAX_BYTES`."""
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                data = file.read(MAX_BYTES + 1)
-        elif path.suffix == ".zip":
-            data = _read_zip(path)
-        else:
-            with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-    except (EOFError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error) as error:
+        data = _unpack(path)
+    except (*_DAMAGE, OSError) as error:
+        if path.suffix not in (".gz", ".zip") or isinstance(error, PermissionError):
+            raise
         raise ValueError(
             f"source {str(path)!r} is a damaged archive ({error}): fetch it again"
         ) from error
@@ -241,6 +247,13 @@ def _read(path):
             "cut it to a smaller text"
         )
     return data
+
+
+def _unpack(path):
+    if path.suffix == ".zip":
+        return _read_zip(path)
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _read_zip(path):

@@ -111,15 +111,19 @@ def train(
     first_lr = check_number("lr", lr(0) if schedule else lr, 0, open_low=True)
     if clip is not None:
         clip = check_number("clip", clip, 0, open_low=True)
+    if valid is not None:
+        valid = _check_text("valid", valid, model)
     if patience is not None:
         patience = check_positive_int("patience", patience, unit=" of epochs")
         if valid is None:
             raise ValueError("patience needs valid: the held-out text it watches")
+    if hasattr(batches, "ids"):
+        check_ids("batches.ids", batches.ids, model.vocab_size)
     update = mx.optimizer.get_updater(
         mx.optimizer.create(optimizer, learning_rate=first_lr)
     )
     history, good, best = History(), _Snapshot(model), _Snapshot(model)
-    step = 0
+    step, updating = 0, False
     try:
         for _ in progress(range(epochs), "training"):
             start, total, num_tokens, norms = time.perf_counter(), 0.0, 0, []
@@ -130,30 +134,34 @@ def train(
                 loss, state = _forward_backward(model, X, Y, state)
                 norm = _clip(model, clip)
                 if not (math.isfinite(loss) and math.isfinite(norm)):
-                    good.restore()
-                    raise TrainingDiverged(_sad_story(history, norms, loss), history)
+                    raise _diverged(history, good, loss, f"step {len(norms) + 1}")
                 good.take()
                 if schedule:
                     update.optimizer.set_learning_rate(schedule(step))
+                updating = True
                 for i, param in enumerate(model.params.values()):
                     update(i, param.grad, param)
+                updating = False
                 step += 1
                 total, num_tokens = total + loss * Y.size, num_tokens + Y.size
                 norms.append(norm)
             seconds = time.perf_counter() - start
-            history.step_norms += norms
+            if valid is not None:
+                loss, num_scored = evaluate(model, valid)
+                if not math.isfinite(loss):
+                    raise _diverged(history, good, loss, "held-out text")
+                history.valid_perplexity.append(perplexity(loss, num_scored))
             history.train_perplexity.append(perplexity(total, num_tokens))
             history.grad_norm.append(sum(norms) / len(norms))
-            history.clipped.append(
-                sum(n > (clip or math.inf) for n in norms) / len(norms)
-            )
+            is_clipped = [norm > (clip or math.inf) for norm in norms]
+            history.clipped.append(sum(is_clipped) / len(norms))
             history.tokens_per_second.append(num_tokens / seconds)
-            if valid is not None:
-                history.valid_perplexity.append(perplexity(*evaluate(model, valid)))
-                if patience is not None and _stop(history, patience, best):
-                    break
+            history.step_norms += norms
+            if patience is not None and _stop(history, patience, best):
+                break
     except KeyboardInterrupt:
-        good.restore()
+        if updating:  # some weights may have moved and others not
+            good.restore()
         history.interrupted = True
     return history
 
@@ -180,11 +188,7 @@ def evaluate(model, ids, *, num_steps=200):
     >>> round(perplexity(loss, num_tokens), 4), num_tokens
     (5.0, 5)
     """
-    ids = check_ids("ids", ids, model.vocab_size)
-    if len(ids) < 2:
-        raise ValueError(
-            f"ids must hold at least 2 tokens to score one, got {len(ids)}"
-        )
+    ids = _check_text("ids", ids, model)
     num_steps = check_positive_int("num_steps", num_steps)
     text, state, total = nd.array(ids, dtype="int32"), model.begin_state(1), 0.0
     for start in range(0, len(ids) - 1, num_steps):
@@ -223,13 +227,25 @@ def _stop(history, patience, best):
     return True
 
 
-def _sad_story(history, norms, loss):
+def _check_text(name, ids, model):
+    ids = check_ids(name, ids, model.vocab_size)
+    if len(ids) < 2:
+        raise ValueError(
+            f"{name} must hold at least 2 tokens to score one, got {len(ids)}"
+        )
+    return ids
+
+
+def _diverged(history, good, loss, place):
+    """Go back to the last good weights; return the error that tells the story."""
+    good.restore()
     last = history.train_perplexity[-1:] or ["none: it failed in the first epoch"]
-    return (
+    return TrainingDiverged(
         f"the loss or a gradient is not finite (loss {loss}) in epoch "
-        f"{history.num_epochs + 1}, step {len(norms) + 1}; last good training "
-        f"perplexity: {last[0]}. The model keeps its last good weights. Use a "
-        "smaller lr, or clip"
+        f"{history.num_epochs + 1}, {place}; last good training perplexity: "
+        f"{last[0]}. The model keeps its last good weights. Use a smaller lr, or "
+        "clip",
+        history,
     )
 
 

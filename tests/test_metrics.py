@@ -1,0 +1,134 @@
+"""Losses and what follows from them, against closed forms in NumPy."""
+
+import math
+
+from d2l_rnn.metrics import accuracy, bits_per_token, cross_entropy, perplexity
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from mxnet import nd
+
+quick = settings(deadline=None, max_examples=60)
+
+
+@st.composite
+def scored(draw, bound=30):
+    """Draw logits (num_steps, batch_size, vocab_size) and labels for them."""
+    shape = draw(hnp.array_shapes(min_dims=3, max_dims=3, max_side=4))
+    floats = st.floats(-bound, bound, width=32)
+    logits = draw(hnp.arrays(np.float32, shape, elements=floats))
+    ids = st.integers(0, shape[-1] - 1)
+    return logits, draw(hnp.arrays(np.int32, shape[:-1], elements=ids))
+
+
+def closed_form(logits, labels):
+    """Return log Σ exp(o) − o[label] in float64, o measured from its maximum."""
+    scores = logits.astype(float) - logits.max(-1, keepdims=True)
+    log_sum = np.log(np.exp(scores).sum(-1))
+    return log_sum - np.take_along_axis(scores, labels[..., None], -1)[..., 0]
+
+
+@given(scored())
+@quick
+def test_cross_entropy_is_the_closed_form(case):
+    logits, labels = case
+    losses = cross_entropy(nd.array(logits), nd.array(labels, dtype="int32")).asnumpy()
+    assert losses.shape == labels.shape
+    np.testing.assert_allclose(losses, closed_form(*case), rtol=1e-4, atol=1e-5)
+
+
+@given(scored(bound=2.0**99))
+@quick
+def test_large_logits_do_not_overflow(case):
+    logits, labels = case
+    losses = cross_entropy(nd.array(logits), nd.array(labels, dtype="int32")).asnumpy()
+    assert np.isfinite(losses).all()
+    np.testing.assert_allclose(losses, closed_form(*case), rtol=1e-4, atol=1e-5)
+
+
+def test_an_impossible_label_costs_what_its_logit_lacks():
+    (loss,) = cross_entropy(nd.array([[0.0, 1e4]]), nd.array([0])).asnumpy()
+    assert loss == pytest.approx(1e4)
+
+
+def test_a_certain_model_has_perplexity_one():
+    """MXNet's log_softmax may come out above 0 by a rounding error."""
+    losses = cross_entropy(nd.array([[1e4, 0.0, 0.0]] * 50), nd.zeros(50)).asnumpy()
+    assert perplexity(losses.sum(dtype="float64"), 50) == pytest.approx(1, abs=1e-5)
+
+
+def test_labels_must_fit_the_logits():
+    logits, labels = nd.zeros((5, 2, 7)), nd.zeros((2, 5))
+    with pytest.raises(
+        ValueError, match=r"labels .* \(5, 2\) .* got \(2, 5\): .* Y\.T"
+    ):
+        cross_entropy(logits, labels)
+
+
+@given(st.integers(1, 5000), st.integers(1, 500))
+@quick
+def test_a_uniform_models_perplexity_is_the_vocabulary_size(vocab_size, num_tokens):
+    losses = cross_entropy(nd.zeros((num_tokens, vocab_size)), nd.zeros(num_tokens))
+    total = losses.asnumpy().sum(dtype="float64")
+    assert perplexity(total, num_tokens) == pytest.approx(vocab_size, rel=1e-5)
+    bits = bits_per_token(total, num_tokens)
+    assert bits == pytest.approx(math.log2(vocab_size), rel=1e-5, abs=1e-5)
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=50))
+@quick
+def test_perplexity_is_the_inverse_geometric_mean_of_the_probabilities(probs):
+    total = sum(-math.log(p) for p in probs)
+    expected = math.prod(p ** (-1 / len(probs)) for p in probs)
+    assert perplexity(total, len(probs)) == pytest.approx(expected, rel=1e-9)
+    assert 2 ** bits_per_token(total, len(probs)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_limits_of_perplexity():
+    assert perplexity(0.0, 10) == 1.0
+    assert perplexity(-0.0, 10) == 1.0
+    assert perplexity(math.inf, 10) == math.inf
+    assert perplexity(1e6, 10) == perplexity(709.9, 1) == math.inf
+    assert perplexity(600.0, 1) == pytest.approx(math.exp(600))
+
+
+@pytest.mark.parametrize("measure", [perplexity, bits_per_token])
+@pytest.mark.parametrize(
+    ("num_tokens", "error"),
+    [(0, ValueError), (-1, ValueError), (2.5, TypeError), ("3", TypeError)],
+)
+def test_num_tokens_must_be_a_positive_integer(measure, num_tokens, error):
+    with pytest.raises(error, match="num_tokens must be a whole number") as caught:
+        measure(1.0, num_tokens)
+    assert str(caught.value).endswith(f"got {num_tokens!r}")
+
+
+@pytest.mark.parametrize("total", [math.nan, -1.0, -math.inf])
+def test_a_loss_cannot_be_negative_or_nan(total):
+    with pytest.raises(ValueError, match=f"total_loss must be .* got {total}"):
+        perplexity(total, 3)
+
+
+@given(scored())
+@quick
+def test_accuracy_counts_the_hits(case):
+    logits, labels = case
+    hits = [
+        list(row).index(max(row)) == label
+        for row, label in zip(
+            logits.reshape(-1, logits.shape[-1]), labels.ravel(), strict=True
+        )
+    ]
+    expected = sum(hits) / len(hits)
+    assert accuracy(logits, labels) == pytest.approx(expected)
+    assert accuracy(nd.array(logits), nd.array(labels)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2), (0,)])
+def test_accuracy_needs_one_label_a_token(shape):
+    logits = np.zeros((3, 4)) if shape != (0,) else np.zeros((0, 4))
+    with pytest.raises(ValueError, match=r"labels must have the shape .* at least one"):
+        accuracy(logits, np.zeros(shape))
