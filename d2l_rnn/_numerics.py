@@ -10,10 +10,13 @@ import platform
 import sys
 
 #: Environment variables under which training is bit-reproducible on x86-64
-#: machines with AVX2: the instruction set of oneDNN, that of OpenBLAS, and the
+#: machines with AVX2: the instruction sets of oneDNN, OpenBLAS and NumPy, and the
 #: number of threads, on which the order of floating-point sums depends.
 PINS = {
     "DNNL_MAX_CPU_ISA": "AVX2",
+    "NPY_DISABLE_CPU_FEATURES": (
+        "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
+    ),
     "OPENBLAS_CORETYPE": "Haswell",
     "OMP_NUM_THREADS": "1",
 }

@@ -89,6 +89,14 @@ def assert_same_weights(model, expected):
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Heed SIGINT, which a process in the background is born to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ctrl_c(logits=None):
     signal.raise_signal(signal.SIGINT)
 

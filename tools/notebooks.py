@@ -68,7 +68,17 @@ PINS = _load_pins()
 
 #: Variables of the caller that could change an output, or hide one: ipykernel
 #: does not watch the C libraries' stderr where it finds PYTEST_CURRENT_TEST.
-_DROPPED = ("DNNL_", "IPYTHON", "KMP_", "MKL_", "MPL", "MXNET_", "OMP_", "OPENBLAS_")
+_DROPPED = (
+    "DNNL_",
+    "IPYTHON",
+    "KMP_",
+    "MKL_",
+    "MPL",
+    "MXNET_",
+    "NPY_",
+    "OMP_",
+    "OPENBLAS_",
+)
 _DROPPED += ("PYTEST_", "PYTHON")
 _KEPT = {"PYTHONHOME", "PYTHONPATH"}
 
