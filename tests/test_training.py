@@ -2,8 +2,8 @@
 
 import math
 import signal
-import time
-from itertools import islice, pairwise
+from contextlib import suppress
+from itertools import count, islice, pairwise
 
 from d2l_rnn import training
 from d2l_rnn._progress import progress
@@ -573,43 +573,43 @@ def screen(output):
     return shown.strip()
 
 
-def test_a_bar_shows_what_it_counts_and_vanishes(capfd, monkeypatch):
+def set_clock(monkeypatch, seconds):
+    """Let so many seconds pass between any two looks of a bar at the clock."""
     monkeypatch.delenv("D2L_RNN_PROGRESS", raising=False)
-    for item in progress(range(3), "reading"):
-        time.sleep(0.3 if item < 2 else 0.1)
+    ticks = count(step=seconds)
+    monkeypatch.setattr("tqdm.std.time", lambda: next(ticks))
+
+
+def test_a_bar_shows_what_it_counts_and_vanishes(capfd, monkeypatch):
+    set_clock(monkeypatch, 0.4)
+    for _ in progress(range(4), "reading"):
+        pass
     output, error = capfd.readouterr()
     assert output == ""
     assert "reading" in error
-    assert "2/3" in error
+    assert "3/4" in error
     assert screen(error) == ""
 
 
 def test_short_training_shows_nothing(capfd, monkeypatch):
-    monkeypatch.delenv("D2L_RNN_PROGRESS", raising=False)
+    set_clock(monkeypatch, 0.001)
     train(rnn_model(VOCAB_SIZE, 4), text_batches(), epochs=2, lr=0.1, valid=VALID)
     assert capfd.readouterr() == ("", "")
 
 
-def test_training_is_silent_where_bars_are_off(capfd, monkeypatch):
+def test_long_training_is_silent_where_bars_are_off(capfd, monkeypatch):
+    set_clock(monkeypatch, 1)
     monkeypatch.setenv("D2L_RNN_PROGRESS", "0")
-    spy = Spy(rnn_model(VOCAB_SIZE, 4), fail_at=3, failure=ctrl_c)
-    for _ in progress(range(3), "reading"):
-        time.sleep(0.25)
-    assert train(spy, text_batches(), epochs=9, lr=0.1).interrupted
+    train(rnn_model(VOCAB_SIZE, 4), text_batches(), epochs=3, lr=0.1, valid=VALID)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("failure", [ctrl_c, lambda logits: logits * math.nan])
 def test_a_bar_vanishes_where_training_stops_early(capfd, monkeypatch, failure):
-    monkeypatch.delenv("D2L_RNN_PROGRESS", raising=False)
-
-    def slow(logits):
-        time.sleep(0.6)
-        return failure(logits)
-
-    spy = Spy(rnn_model(VOCAB_SIZE, 4), fail_at=6, failure=slow)
-    try:
-        train(spy, text_batches(), epochs=3, lr=0.1)
-    except TrainingDiverged:
-        pass
-    assert screen(capfd.readouterr().err) == ""
+    set_clock(monkeypatch, 1)
+    spy = Spy(rnn_model(VOCAB_SIZE, 4), fail_at=10, failure=failure)
+    with suppress(TrainingDiverged):
+        train(spy, text_batches(), epochs=5, lr=0.1)
+    error = capfd.readouterr().err
+    assert "training" in error
+    assert screen(error) == ""
