@@ -8,7 +8,8 @@ One module a concept, each importing only from those before it:
 `text` corpora and vocabularies; `ngrams` counting models; `sampling`
 minibatches; `cells` one step of each recurrent network; `models` language
 models; `clipping` and `metrics`; `training` the one training loop; `decoding`
-drawing text from a model; `plotting`, `diagrams` and `source` for the chapters.
+drawing text from a model; `datasets` for what is not running text; `plotting`,
+`diagrams` and `source` for the chapters.
 """
 
 from d2l_rnn._numerics import prepare as _prepare

@@ -254,7 +254,8 @@ class GluonModel(LanguageModel):
     Parameters
     ----------
     layer : gluon.rnn.RNN, GRU or LSTM
-        Not initialized yet, layout TNC. Mind that ``gluon.rnn.RNN`` has ReLU units
+        Not initialized yet, layout TNC, without dropout of its own: on the CPU
+        MXNet 1.9.1 does not apply it. Mind that ``gluon.rnn.RNN`` has ReLU units
         unless it is told ``activation='tanh'``.
     vocab_size : int
     embed_size : int, optional
@@ -273,6 +274,12 @@ class GluonModel(LanguageModel):
     """
 
     def __init__(self, layer, vocab_size, *, embed_size=None, dropout=0.0, seed=0):
+        if getattr(layer, "_dropout", 0):
+            raise ValueError(
+                f"layer has dropout={layer._dropout}, which MXNet 1.9.1 does not apply "
+                "on the CPU: leave it out, and use rnn_model(…, num_layers, dropout) "
+                "for dropout between layers"
+            )
         self.layer = layer
         self.embed_size = embed_size
         self.drop = gluon.nn.Dropout(_check_dropout(dropout))

@@ -275,6 +275,17 @@ def test_dropout_must_be_a_share(dropout):
         rnn_model(10, HIDDENS, dropout=dropout)
 
 
+def test_a_fused_layer_s_own_dropout_does_nothing_and_is_refused():
+    layer = gluon.rnn.LSTM(HIDDENS, num_layers=2, dropout=0.5)
+    layer.initialize()
+    X = draw(STEPS, BATCH, INPUTS)
+    with autograd.record():
+        one, two = layer(X).asnumpy(), layer(X).asnumpy()
+    assert (one == two).all()
+    with pytest.raises(ValueError, match=r"layer has dropout=0\.5, .* rnn_model"):
+        GluonModel(gluon.rnn.LSTM(HIDDENS, num_layers=2, dropout=0.5), 10)
+
+
 def test_unknown_cell_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"cell must be one of .*'lstm'.* got 'mlp'"):
         rnn_model(10, HIDDENS, cell="mlp")
