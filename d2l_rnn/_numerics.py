@@ -5,6 +5,7 @@ so that tools can read `PINS` without loading MXNet.
 """
 
 import builtins
+import contextlib
 import os
 import platform
 import sys
@@ -80,9 +81,29 @@ def prepare():
         raise ImportError(_advice(f"NumPy cannot be imported ({error})")) from error
     _restore_names(numpy)
     try:
-        import mxnet  # noqa: F401
+        with _without("scipy", "scipy.sparse", "scipy.stats"):
+            import mxnet  # noqa: F401
     except (ImportError, OSError, AttributeError) as error:
         raise ImportError(_advice(f"MXNet cannot be loaded ({error})")) from error
+
+
+@contextlib.contextmanager
+def _without(*names):
+    """Hide modules from MXNet, which does without SciPy and uses old names of it.
+
+    With them it would warn each time it makes an array.
+    """
+    absent = object()
+    before = {name: sys.modules.get(name, absent) for name in names}
+    sys.modules.update(dict.fromkeys(names))
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is absent:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
 
 
 def _restore_names(numpy):

@@ -172,6 +172,28 @@ def test_numpy_1_gets_only_pythons_types():
     assert numpy.printing == {}
 
 
+@pytest.mark.parametrize("before", [{}, {"scipy": "as it was"}])
+def test_a_module_is_hidden_for_a_while(before, monkeypatch):
+    monkeypatch.setattr(sys, "modules", dict(before))
+    with _numerics._without("scipy", "scipy.sparse"):
+        assert sys.modules == {"scipy": None, "scipy.sparse": None}
+    assert sys.modules == before
+
+
+def test_mxnet_does_without_scipy(tmp_path):
+    code = """
+import warnings
+warnings.simplefilter("ignore")  # MXNet's own, of names that NumPy gave up
+import d2l_rnn
+warnings.simplefilter("error")
+import mxnet, scipy.sparse
+print(mxnet.nd.array([1]).sum())
+"""
+    status, output, error = run(code, tmp_path)
+    assert (status, error) == (0, "")
+    assert "[1.]" in output
+
+
 def imports(path):
     """Return the modules that a file imports, at the top or inside of functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -190,8 +212,9 @@ def test_tools_can_read_the_pins_without_numpy_and_mxnet():
 
 
 ORDER = """
-_numerics _checks _progress text ngrams sampling cells models clipping metrics training
-decoding datasets checkpoint plotting diagrams source __init__
+_numerics _checks _progress text ngrams sampling cells models classifiers clipping
+metrics checkpoint training decoding datasets archives export plotting diagrams source
+__init__
 """.split()
 MODULES = sorted((ROOT / "d2l_rnn").glob("*.py"))
 
