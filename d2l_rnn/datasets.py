@@ -1,11 +1,196 @@
-"""Data sets that are not running text."""
+"""Data sets that are not running text, and how they become minibatches."""
+
+import csv
+import gzip
+from dataclasses import dataclass
 
 import numpy as np
 from mxnet import nd
 
-from d2l_rnn._checks import check_positive_int
+from d2l_rnn._checks import check_ids, check_positive_int
+from d2l_rnn.text import DATA
 
-__all__ = ["MemoryBatches"]
+__all__ = [
+    "Digits",
+    "LabelledBatches",
+    "MemoryBatches",
+    "Reviews",
+    "load_digits",
+    "load_snippets",
+    "pad",
+    "windows",
+]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images x, uint8 of shape (n, 28, 28), and labels y, int32 of shape (n,)."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    def __repr__(self):
+        return f"Digits({len(self.y_train)} train, {len(self.y_test)} test)"
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Texts, a list of str, and labels, int32 of shape (n,): 1 positive, 0 negative."""
+
+    train_texts: list
+    train_labels: np.ndarray
+    test_texts: list
+    test_labels: np.ndarray
+
+    def __repr__(self):
+        return f"Reviews({len(self.train_texts)} train, {len(self.test_texts)} test)"
+
+
+def load_digits():
+    """Return the shipped 10,000 images of MNIST, 8,000 to train on and 2,000 to test.
+
+    They all come from the official training set, so that no score on these 2,000 is
+    a score on the official test set: `archives.load_mnist` reads that.
+
+    >>> digits = load_digits()
+    >>> digits, digits.x_train.shape, digits.y_test[:5].tolist()
+    (Digits(8000 train, 2000 test), (8000, 28, 28), [3, 9, 8, 3, 8])
+    """
+    with np.load(DATA / "mnist10k.npz", allow_pickle=False) as arrays:
+        parts = {name: arrays[name] for name in arrays.files}
+    labels = {name: parts[name].astype(np.int32) for name in ("y_train", "y_test")}
+    return Digits(**(parts | labels))
+
+
+def load_snippets():
+    """Return the shipped one-sentence movie reviews, 8,485 to train on, 2,061 to test.
+
+    >>> reviews = load_snippets()
+    >>> reviews, float(reviews.test_labels.mean().round(2))
+    (Reviews(8485 train, 2061 test), 0.5)
+    """
+    path = DATA / "movie_snippets.csv.gz"
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    parts = []
+    for split in ("train", "test"):
+        kept = [row for row in rows if row["split"] == split]
+        parts.append([row["text"] for row in kept])
+        parts.append(np.array([int(row["label"]) for row in kept], dtype=np.int32))
+    return Reviews(*parts)
+
+
+def windows(ids, size):
+    """Return every run of ``size`` symbols, and the symbol that follows each.
+
+    Parameters
+    ----------
+    ids : sequence of int
+    size : int
+
+    Returns
+    -------
+    (numpy.ndarray of int32, shape (n, size), and of shape (n, 1))
+        n is ``len(ids) - size``.
+
+    >>> X, Y = windows([5, 6, 7, 8, 9], 3)
+    >>> X.tolist(), Y.tolist()
+    ([[5, 6, 7], [6, 7, 8]], [[8], [9]])
+    """
+    ids, size = check_ids("ids", ids), check_positive_int("size", size)
+    if len(ids) <= size:
+        raise ValueError(
+            f"ids must hold more than size = {size} symbols, got {len(ids)}: use a "
+            "longer text or a smaller size"
+        )
+    runs = np.lib.stride_tricks.sliding_window_view(ids, size + 1)
+    return runs[:, :-1].copy(), runs[:, -1:].copy()
+
+
+def pad(sequences, length, *, side="back", cut="back", value=0):
+    """Return sequences of indices as one table of rows of equal length.
+
+    Parameters
+    ----------
+    sequences : list of sequences of int
+    length : int
+    side : str
+        Where short rows are filled up: "back" or "front".
+    cut : str
+        Where long rows lose symbols: "back" or "front".
+    value : int
+        The index to fill up with.
+
+    Returns
+    -------
+    numpy.ndarray of int32, shape (len(sequences), length)
+
+    >>> pad([[1, 2], [3, 4, 5, 6]], 3).tolist()
+    [[1, 2, 0], [3, 4, 5]]
+    >>> pad([[1, 2], [3, 4, 5, 6]], 3, side="front", cut="front").tolist()
+    [[0, 1, 2], [4, 5, 6]]
+    """
+    length = check_positive_int("length", length)
+    for name, end in (("side", side), ("cut", cut)):
+        if end not in ("back", "front"):
+            raise ValueError(f"{name} must be 'back' or 'front', got {end!r}")
+    table = np.full((len(sequences), length), value, dtype=np.int32)
+    for row, sequence in zip(table, sequences, strict=True):
+        ids = check_ids("sequences", sequence)
+        ids = ids[:length] if cut == "back" else ids[-length:]
+        start = 0 if side == "back" else length - len(ids)
+        row[start : start + len(ids)] = ids
+    return table
+
+
+class LabelledBatches:
+    """Minibatches of sequences that have one label each, for `training.train`.
+
+    Parameters
+    ----------
+    X : numpy.ndarray, shape (n, num_steps) of indices or (n, num_steps, num_inputs)
+    Y : sequence of int, n labels
+    batch_size : int
+        The last minibatch holds what is left over, so that every row is used.
+    shuffle : bool
+        Whether each epoch has an order of its own.
+    seed : int
+        Epochs differ, but the same seed gives the same ones.
+
+    >>> batches = LabelledBatches(np.arange(6).reshape(3, 2), [1, 0, 1], 2, seed=2)
+    >>> [(X.asnumpy().tolist(), Y.asnumpy().tolist()) for X, Y in batches]
+    [([[4, 5], [0, 1]], [[1], [1]]), ([[2, 3]], [[0]])]
+    """
+
+    #: A sequence says nothing about the next one.
+    carries_state = False
+
+    def __init__(self, X, Y, batch_size, *, seed=0, shuffle=True):
+        self.X, self.Y = np.asarray(X), check_ids("Y", np.ravel(Y))
+        if self.X.ndim not in (2, 3) or len(self.X) != len(self.Y) or not len(self.Y):
+            raise ValueError(
+                "X must be of shape (n, num_steps) or (n, num_steps, num_inputs), with "
+                f"n at least 1 and as many labels Y, got X of shape {self.X.shape} and "
+                f"{len(self.Y)} labels"
+            )
+        if self.Y.min() < 0:
+            raise ValueError(f"Y must hold labels from 0 on, got {self.Y.min()}")
+        is_index = np.issubdtype(self.X.dtype, np.integer) and self.X.ndim == 2
+        self.dtype = "int32" if is_index else "float32"
+        self.batch_size = check_positive_int("batch_size", batch_size)
+        self.seed, self.shuffle, self.epoch = seed, shuffle, 0
+
+    def __iter__(self):
+        rows = np.arange(len(self.Y))
+        if self.shuffle:
+            np.random.default_rng([self.seed, self.epoch]).shuffle(rows)
+        self.epoch += 1
+        for start in range(0, len(rows), self.batch_size):
+            chosen = rows[start : start + self.batch_size]
+            X = nd.array(self.X[chosen], dtype=self.dtype)
+            yield X, nd.array(self.Y[chosen, None], dtype="int32")
 
 
 class MemoryBatches:

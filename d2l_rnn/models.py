@@ -183,7 +183,7 @@ def rnn_model(
     vocab_size = check_positive_int("vocab_size", vocab_size)
     num_hiddens = check_positive_int("num_hiddens", num_hiddens)
     num_layers = check_positive_int("num_layers", num_layers)
-    dropout = _check_dropout(dropout)
+    dropout = check_dropout(dropout)
     kind, rng = CELLS[cell], np.random.default_rng(seed)
     scale = num_hiddens**-0.5 if scale is None else scale
     directions = 2 if bidirectional else 1
@@ -241,7 +241,8 @@ def _run_layer(kind, inputs, state, params, prefix):
     return (H.flip(0) if backward else H), state
 
 
-def _check_dropout(dropout):
+def check_dropout(dropout):
+    """Return ``dropout`` as a float, or say that it must lie in 0 ≤ dropout < 1."""
     dropout = check_number("dropout", dropout, 0)
     if dropout >= 1:
         raise ValueError(f"dropout must be below 1, got {dropout}: try 0.5")
@@ -282,7 +283,7 @@ class GluonModel(LanguageModel):
             )
         self.layer = layer
         self.embed_size = embed_size
-        self.drop = gluon.nn.Dropout(_check_dropout(dropout))
+        self.drop = gluon.nn.Dropout(check_dropout(dropout))
         self.output = gluon.nn.Dense(vocab_size, flatten=False)
         blocks = [layer, self.output]
         if embed_size is not None:
@@ -299,7 +300,7 @@ class GluonModel(LanguageModel):
         for prefix, block in {"": layer, **roles}.items():
             for name, param in sorted(block.collect_params().items() if block else ()):
                 self.params[prefix + name[len(block.prefix) :]] = param.data()
-        self._draw_weights(np.random.default_rng(seed))
+        draw_glorot(self.params, np.random.default_rng(seed))
 
     def __call__(self, X, state):
         if self.embed_size is None:
@@ -312,13 +313,15 @@ class GluonModel(LanguageModel):
     def begin_state(self, batch_size=1):
         return tuple(self.layer.begin_state(batch_size))
 
-    def _draw_weights(self, rng):
-        for name, param in self.params.items():
-            if param.ndim < 2:
-                continue
-            if "embedding" in name:
-                values = rng.normal(0, 0.1, param.shape)
-            else:
-                bound = np.sqrt(6 / sum(param.shape))
-                values = rng.uniform(-bound, bound, param.shape)
-            param[:] = values.astype(np.float32)
+
+def draw_glorot(params, rng):
+    """Draw weights by Glorot & Bengio's rule, embeddings from N(0, 0.1²); no biases."""
+    for name, param in params.items():
+        if param.ndim < 2:
+            continue
+        if "embedding" in name:
+            values = rng.normal(0, 0.1, param.shape)
+        else:
+            bound = np.sqrt(6 / sum(param.shape))
+            values = rng.uniform(-bound, bound, param.shape)
+        param[:] = values.astype(np.float32)

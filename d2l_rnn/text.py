@@ -41,6 +41,9 @@ _DAMAGE = (
 #: The symbol that stands for all symbols a vocabulary does not hold.
 UNK = "<unk>"
 
+#: The symbol that fills up short sequences.
+PAD = "<pad>"
+
 
 def characters(text):
     """Split a text into its characters.
@@ -72,10 +75,13 @@ class Vocab:
     tokens : iterable of str
         Symbols of the training text, repeats allowed.
     unk : bool
-        Whether index 0 stands for every symbol not in the table. Without it such
+        Whether ``<unk>`` stands for every symbol not in the table. Without it such
         a symbol is an error, never a silent skip.
+    pad : bool
+        Whether there is a symbol ``<pad>`` to fill up short sequences with. It
+        has index 0; ``<unk>`` comes after it.
     max_size : int, optional
-        Keep only the most frequent symbols (``<unk>`` counts as one).
+        Keep only the most frequent symbols (``<pad>`` and ``<unk>`` count).
 
     >>> vocab = Vocab("hello")
     >>> len(vocab), vocab.tokens
@@ -84,24 +90,32 @@ class Vocab:
     array([1, 3, 2, 0], dtype=int32)
     >>> vocab.decode([1, 0, 2, 2, 3])
     'hello'
+    >>> Vocab(["so", "long"], unk=True, pad=True).tokens
+    ['<pad>', '<unk>', 'long', 'so']
     """
 
-    def __init__(self, tokens, *, unk=False, max_size=None):
+    def __init__(self, tokens, *, unk=False, pad=False, max_size=None):
         counts = Counter(tokens)
         if not counts:
             raise ValueError("tokens is empty: a vocabulary needs at least one symbol")
         strange = next((t for t in counts if not isinstance(t, str)), None)
         if strange is not None:
             raise TypeError(f"tokens must be strings, got {strange!r}")
-        if unk:
-            counts.pop(UNK, None)
+        special = [PAD] * bool(pad) + [UNK] * bool(unk)
+        for token in special:
+            counts.pop(token, None)
         kept = list(counts)
         if max_size is not None:
             max_size = check_positive_int("max_size", max_size)
+            if max_size < len(special):
+                raise ValueError(
+                    f"max_size must leave room for {' and '.join(special)}, got "
+                    f"{max_size}"
+                )
             by_frequency = sorted(counts, key=lambda t: (-counts[t], t))
-            kept = by_frequency[: max_size - bool(unk)]
-        self.unk = unk
-        self.tokens = ([UNK] if unk else []) + sorted(kept)
+            kept = by_frequency[: max_size - len(special)]
+        self.unk, self.pad = unk, pad
+        self.tokens = special + sorted(kept)
         self._index = {token: i for i, token in enumerate(self.tokens)}
 
     def __len__(self):
@@ -126,7 +140,8 @@ class Vocab:
             A symbol is not in the table, and the table has no ``<unk>``.
         """
         if self.unk:
-            indices = [self._index.get(token, 0) for token in tokens]
+            unknown = self._index[UNK]
+            indices = [self._index.get(token, unknown) for token in tokens]
         else:
             unseen = sorted({t for t in tokens if t not in self._index})
             if unseen:

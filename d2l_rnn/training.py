@@ -77,7 +77,7 @@ def train(
     ----------
     model : LanguageModel
         Changed in place.
-    batches : RandomBatches or ConsecutiveBatches
+    batches : RandomBatches, ConsecutiveBatches or others that yield X and Y
         Iterated once an epoch. Consecutive ones carry the state's value from one
         minibatch to the next, with the gradient cut (`detach`) between them.
     epochs : int
@@ -88,8 +88,9 @@ def train(
         tokens of a minibatch.
     clip : float, optional
         Largest global norm of the gradients.
-    valid : sequence of int, optional
-        Held-out text as indices, scored after each epoch by `evaluate`.
+    valid : sequence of int, or LabelledBatches, optional
+        Held-out text as indices, or held-out minibatches, scored after each epoch by
+        `evaluate`.
     patience : int, optional
         Stop after so many epochs without a better held-out perplexity, and go back
         to the best weights. Needs ``valid``.
@@ -111,12 +112,12 @@ def train(
     first_lr = check_number("lr", lr(0) if schedule else lr, 0, open_low=True)
     if clip is not None:
         clip = check_number("clip", clip, 0, open_low=True)
-    if valid is not None:
+    if valid is not None and not _is_batches(valid):
         valid = _check_text("valid", valid, model)
     if patience is not None:
         patience = check_positive_int("patience", patience, unit=" of epochs")
         if valid is None:
-            raise ValueError("patience needs valid: the held-out text it watches")
+            raise ValueError("patience needs valid: the held-out data it watches")
     if hasattr(batches, "ids"):
         check_ids("batches.ids", batches.ids, model.vocab_size)
     update = mx.optimizer.get_updater(
@@ -149,7 +150,7 @@ def train(
             if valid is not None:
                 loss, num_scored = evaluate(model, valid)
                 if not math.isfinite(loss):
-                    raise _diverged(history, good, loss, "held-out text")
+                    raise _diverged(history, good, loss, "held-out data")
                 history.valid_perplexity.append(perplexity(loss, num_scored))
             history.train_perplexity.append(perplexity(total, num_tokens))
             history.grad_norm.append(sum(norms) / len(norms))
@@ -166,21 +167,23 @@ def train(
     return history
 
 
-def evaluate(model, ids, *, num_steps=200):
-    """Score a text: every token but the first, once, the state carried throughout.
+def evaluate(model, data, *, num_steps=200):
+    """Score a text, or minibatches.
 
     Parameters
     ----------
     model : LanguageModel
-    ids : sequence of int
-        At least two indices.
+    data : sequence of int, or LabelledBatches
+        A text of at least two indices: every token but the first is scored once, the
+        state carried throughout. Or minibatches: their labels are scored.
     num_steps : int
-        How many tokens are computed at a time; it does not change the result.
+        How many tokens of a text are computed at a time; it does not change the
+        result.
 
     Returns
     -------
     (float, int)
-        The loss in nats, summed, and the number of tokens scored: what
+        The loss in nats, summed, and the number of tokens or labels scored: what
         `perplexity` and `bits_per_token` take.
 
     >>> from d2l_rnn.models import rnn_model
@@ -188,16 +191,32 @@ def evaluate(model, ids, *, num_steps=200):
     >>> round(perplexity(loss, num_tokens), 4), num_tokens
     (5.0, 5)
     """
-    ids = _check_text("ids", ids, model)
     num_steps = check_positive_int("num_steps", num_steps)
-    text, state, total = nd.array(ids, dtype="int32"), model.begin_state(1), 0.0
+    if _is_batches(data):
+        pairs, carries = data, data.carries_state
+    else:
+        pairs, carries = _pieces(_check_text("data", data, model), num_steps), True
+    state, total, num_scored = None, 0.0, 0
+    for X, Y in pairs:
+        if state is None or not carries:
+            state = model.begin_state(X.shape[0])
+        logits, state = model(X, state)
+        losses = cross_entropy(logits, Y.T).asnumpy()
+        total += float(losses.sum(dtype="float64"))
+        num_scored += losses.size
+    return total, num_scored
+
+
+def _pieces(ids, num_steps):
+    """Cut a text into consecutive minibatches of one row."""
+    text = nd.array(ids, dtype="int32").expand_dims(0)
     for start in range(0, len(ids) - 1, num_steps):
         stop = min(start + num_steps, len(ids) - 1)
-        X, Y = text[start:stop], text[start + 1 : stop + 1]
-        logits, state = model(X.expand_dims(0), state)
-        losses = cross_entropy(logits, Y.expand_dims(1))
-        total += float(losses.asnumpy().sum(dtype="float64"))
-    return total, len(ids) - 1
+        yield text[:, start:stop], text[:, start + 1 : stop + 1]
+
+
+def _is_batches(data):
+    return hasattr(data, "carries_state")
 
 
 def _forward_backward(model, X, Y, state):

@@ -322,3 +322,24 @@ def test_first_must_be_a_positive_integer(first, error):
 def test_no_tokens_are_an_error():
     with pytest.raises(ValueError, match="holds no tokens to learn"):
         load_corpus("belling_the_cat", tokenize=lambda text: [])
+
+
+def test_padding_has_index_0_and_unknown_symbols_come_after_it():
+    vocab = Vocab(["b", "a", "b"], unk=True, pad=True)
+    assert vocab.tokens == ["<pad>", "<unk>", "a", "b"]
+    assert vocab.encode(["b", "z", "a"]).tolist() == [3, 1, 2]
+    assert Vocab("ba", pad=True).tokens == ["<pad>", "a", "b"]
+    with pytest.raises(ValueError, match="not in the vocabulary: 'z'"):
+        Vocab("ba", pad=True).encode("z")
+
+
+def test_special_symbols_in_the_text_are_not_doubled():
+    vocab = Vocab(["<pad>", "a", "<unk>", "<pad>"], unk=True, pad=True)
+    assert vocab.tokens == ["<pad>", "<unk>", "a"]
+
+
+def test_special_symbols_count_in_the_size():
+    vocab = Vocab("aaabbc", unk=True, pad=True, max_size=3)
+    assert vocab.tokens == ["<pad>", "<unk>", "a"]
+    with pytest.raises(ValueError, match="max_size must leave room for <pad> and <un"):
+        Vocab("abc", unk=True, pad=True, max_size=1)

@@ -302,11 +302,11 @@ def test_evaluation_leaves_model_and_gradients_alone():
 @pytest.mark.parametrize(
     ("ids", "error", "message"),
     [
-        ([], ValueError, "ids must hold at least 2 tokens to score one, got 0"),
-        ([1], ValueError, "ids must hold at least 2 tokens to score one, got 1"),
-        ([0, 5], ValueError, r"ids must lie in 0\.\.4, got values from 0 to 5"),
-        ([0.5, 1.0], TypeError, "ids must hold whole numbers"),
-        ([[0, 1]], ValueError, "ids must be one sequence"),
+        ([], ValueError, "data must hold at least 2 tokens to score one, got 0"),
+        ([1], ValueError, "data must hold at least 2 tokens to score one, got 1"),
+        ([0, 5], ValueError, r"data must lie in 0\.\.4, got values from 0 to 5"),
+        ([0.5, 1.0], TypeError, "data must hold whole numbers"),
+        ([[0, 1]], ValueError, "data must be one sequence"),
     ],
 )
 def test_what_cannot_be_scored_is_named(ids, error, message):
