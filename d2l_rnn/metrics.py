@@ -7,7 +7,13 @@ from mxnet import nd
 
 from d2l_rnn._checks import check_positive_int
 
-__all__ = ["accuracy", "bits_per_token", "cross_entropy", "perplexity"]
+__all__ = [
+    "accuracy",
+    "bits_per_token",
+    "cross_entropy",
+    "perplexity",
+    "repetition_rate",
+]
 
 
 def cross_entropy(logits, labels):
@@ -79,7 +85,10 @@ def bits_per_token(total_loss, num_tokens):
     3.0
     """
     num_tokens = check_positive_int("num_tokens", num_tokens)
-    return float(total_loss) / num_tokens / math.log(2)
+    total_loss = float(total_loss)
+    if math.isnan(total_loss):
+        raise ValueError("total_loss must be a sum of −log p, got nan")
+    return total_loss / num_tokens / math.log(2)
 
 
 def accuracy(logits, labels):
@@ -101,3 +110,26 @@ def accuracy(logits, labels):
             f"token, got {labels.shape}"
         )
     return float(np.mean(logits.argmax(axis=-1) == labels))
+
+
+def repetition_rate(tokens, n=4):
+    """Return the share of a text's n-grams that occurred before in it.
+
+    0 where every n-gram is new; near 1 where the text runs in a circle.
+
+    Parameters
+    ----------
+    tokens : str, or sequence of tokens
+        At least n.
+    n : int
+
+    >>> repetition_rate("abcabcabcabc", n=3)
+    0.7
+    >>> repetition_rate("abcdefghijkl", n=3)
+    0.0
+    """
+    n = check_positive_int("n", n)
+    runs = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+    if not runs:
+        raise ValueError(f"tokens must hold at least n = {n}, got {len(tokens)}")
+    return 1 - len(set(runs)) / len(runs)

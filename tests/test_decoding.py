@@ -1,6 +1,8 @@
 """Drawing text, from stub models whose probabilities are given."""
 
-from d2l_rnn.decoding import choose, generate
+import itertools
+
+from d2l_rnn.decoding import Hypothesis, beam_search, choose, generate, log_prob
 from d2l_rnn.models import rnn_model
 from d2l_rnn.ngrams import NGramModel
 from d2l_rnn.text import Vocab
@@ -226,3 +228,237 @@ def test_temperature_must_not_be_negative(temperature, error):
 def test_drawing_needs_a_source_of_random_numbers():
     with pytest.raises(ValueError, match="rng is needed to draw"):
         choose(np.log(PROBS), temperature=0.5)
+
+
+# --- top-k and nucleus -------------------------------------------------------------
+
+
+def drawn(count=4000, **options):
+    """Return the shares of the symbols in many draws from `PROBS`."""
+    rng = np.random.default_rng(5)
+    draws = [
+        choose(np.log(PROBS), temperature=1, rng=rng, **options) for _ in range(count)
+    ]
+    return np.bincount(draws, minlength=4) / count
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_k": 1}, [1]),
+        ({"top_k": 2}, [1, 3]),
+        ({"top_k": 9}, [0, 1, 2, 3]),
+        ({"top_p": 0.4}, [1]),
+        ({"top_p": 0.41}, [1, 3]),
+        ({"top_p": 0.9}, [1, 2, 3]),
+        ({"top_p": 1}, [0, 1, 2, 3]),
+        ({"top_k": 2, "top_p": 0.5}, [1]),  # 0.4 is 0.57 of what top_k keeps
+        ({"top_k": 3, "top_p": 0.78}, [1, 2, 3]),
+    ],
+)
+def test_only_the_likeliest_are_drawn_each_in_its_share(options, kept):
+    expected = np.zeros(4)
+    expected[kept] = PROBS[kept] / PROBS[kept].sum()
+    found = drawn(**options)
+    assert set(np.flatnonzero(found)) == set(kept)
+    assert np.abs(found - expected).max() < 0.035  # over four standard errors
+
+
+def test_the_nucleus_is_that_of_the_temperature():
+    rng = np.random.default_rng(0)
+    sharp = [
+        choose(np.log(PROBS), temperature=0.1, top_p=0.9, rng=rng) for _ in range(50)
+    ]
+    assert set(sharp) == {1}  # 0.4^10 : 0.3^10 is 18 : 1
+
+
+def test_of_equal_symbols_the_first_are_kept():
+    rng = np.random.default_rng(0)
+    equal = np.log(np.full(5, 0.2))
+    draws = {choose(equal, temperature=1, top_k=2, rng=rng) for _ in range(50)}
+    assert draws == {0, 1}
+
+
+def test_greedy_needs_no_filter():
+    assert choose(np.log(PROBS), temperature=0, top_k=3, top_p=0.1) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"top_k": 0}, ValueError, "top_k must be a whole number of at least 1, got 0"),
+        ({"top_k": 2.5}, TypeError, "top_k must be a whole number"),
+        ({"top_p": 0}, ValueError, "top_p must be .* above 0 and at most 1, got 0"),
+        ({"top_p": 1.1}, ValueError, "top_p must be .* at most 1, got 1.1"),
+        ({"top_p": float("nan")}, ValueError, "top_p must be a finite number"),
+        ({"top_p": "all"}, TypeError, "top_p must be a finite number"),
+    ],
+)
+def test_filters_out_of_range_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        generate(Fixed(), Vocab("abcd"), "a", 3, temperature=1, **options)
+
+
+@quick
+@given(scores, st.integers(1, 9), st.floats(0.01, 1), st.integers(0, 99))
+def test_what_is_drawn_is_possible_and_among_the_likeliest(values, k, p, seed):
+    log_probs = np.array(values)
+    rng = np.random.default_rng(seed)
+    index = choose(log_probs, temperature=1, top_k=k, top_p=p, rng=rng)
+    weights = np.exp(log_probs - log_probs.max())
+    assert weights[index] > 0
+    assert (weights > weights[index]).sum() < k
+
+
+def test_generate_hands_the_filters_on():
+    model, vocab = Fixed(), Vocab("abcd")
+    text = generate(model, vocab, "a", 200, temperature=1, top_k=2, seed=1)
+    assert set(text[1:]) == {"b", "d"}
+    text = generate(model, vocab, "a", 200, temperature=1, top_p=0.9, seed=1)
+    assert set(text[1:]) == {"b", "c", "d"}
+
+
+# --- beam search -------------------------------------------------------------------
+
+
+class Chain:
+    """A first-order model: the next symbol's probabilities depend on the last one."""
+
+    def __init__(self, rows):
+        self.rows = np.log(rows)
+        self.vocab_size = len(rows)
+
+    def next_log_probs(self, ids, state=None):
+        return self.rows[ids[-1]], (state or ()) + tuple(ids)
+
+
+# From a: b is likelier than c, but after b everything is equally likely.
+TRAP = Chain(
+    np.array([[1, 5, 4, 0.01], [3, 3, 3, 1], [0.01, 0.01, 9, 1], [1, 1, 1, 7]])
+    / np.array([[10.01], [10], [10.02], [10]])
+)
+ABCD = Vocab("abcd")
+
+
+def random_chain(size=4, seed=0):
+    rows = np.random.default_rng(seed).dirichlet(np.ones(size), size=size)
+    return Chain(rows)
+
+
+def exhaustive(model, vocab, prefix, length):
+    """Return the likeliest continuation, by trying them all."""
+    texts = map("".join, itertools.product(vocab.tokens, repeat=length))
+    return max(texts, key=lambda text: log_prob(model, vocab, prefix, text))
+
+
+def test_a_beam_finds_what_greedy_misses():
+    assert generate(TRAP, ABCD, "a", 2) == "aba"
+    best = beam_search(TRAP, ABCD, "a", 2, beam_width=2)[0]
+    assert best.text == "acc" == "a" + exhaustive(TRAP, ABCD, "a", 2)
+    assert best.log_prob == pytest.approx(np.log(4 / 10.01 * 9 / 10.02))
+    assert best.ids == (2, 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_beam_of_width_one_is_greedy(seed):
+    model = random_chain(seed=seed)
+    (only,) = beam_search(model, ABCD, "ca", 12, beam_width=1)
+    assert only.text == generate(model, ABCD, "ca", 12)
+    assert only.log_prob == pytest.approx(log_prob(model, ABCD, "ca", only.text[2:]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_beam_as_wide_as_the_vocabulary_searches_two_steps_in_full(seed):
+    model = random_chain(seed=seed)
+    best = beam_search(model, ABCD, "b", 2, beam_width=4)[0]
+    assert best.text == "b" + exhaustive(model, ABCD, "b", 2)
+
+
+def test_a_beam_as_wide_as_all_texts_ranks_them_all():
+    model = random_chain(3)
+    vocab = Vocab("abc")
+    found = beam_search(model, vocab, "a", 4, beam_width=81)
+    assert len({h.text for h in found}) == 81
+    totals = [h.log_prob for h in found]
+    assert totals == sorted(totals, reverse=True)
+    assert np.exp(totals).sum() == pytest.approx(1)
+
+
+def test_an_end_symbol_ends_a_hypothesis_and_its_length_counts():
+    # b ends a text with probability 0.3; otherwise a goes on, all but certainly.
+    model = Chain(np.array([[0.7, 0.3], [0.5, 0.5]]))
+    vocab = Vocab("ab")
+    short = beam_search(model, vocab, "a", 3, beam_width=3, end="b")
+    assert [h.text for h in short] == ["aaaa", "ab", "aab"]
+    assert [h.score for h in short] == [h.log_prob for h in short]
+    assert short[1].log_prob == pytest.approx(np.log(0.3))
+    by_mean = beam_search(model, vocab, "a", 3, beam_width=3, end="b", length_power=1)
+    assert [h.text for h in by_mean] == ["aaaa", "aab", "ab"]
+    assert by_mean[1].score == pytest.approx(np.log(0.7 * 0.3) / 2)
+
+
+def test_the_beam_stops_when_all_have_ended():
+    class Counting(Fixed):
+        calls = 0
+
+        def next_log_probs(self, ids, state=None):
+            self.calls += 1
+            return super().next_log_probs(ids, state)
+
+    model = Counting(np.array([0.02, 0.98]))
+    (only,) = beam_search(model, Vocab("ab"), "a", 50, beam_width=1, end="b")
+    assert (only.text, model.calls) == ("ab", 1)
+
+
+def test_what_cannot_be_is_no_hypothesis():
+    model = Fixed(np.array([1.0, 1.0]))
+    model.log_probs = np.array([0.0, -np.inf])
+    found = beam_search(model, Vocab("ab"), "a", 3, beam_width=4)
+    assert [h.text for h in found] == ["aaaa"]
+
+
+def test_a_beam_over_n_grams_and_a_network_and_words():
+    text = "the cat sat on the mat and the cat ran"
+    vocab = Vocab(text.split())
+    ngrams = NGramModel(2, len(vocab)).fit(vocab.encode(text.split()))
+    network = rnn_model(len(vocab), 3, cell="lstm", scale=2.0)
+    for model in (ngrams, network):
+        found = beam_search(model, vocab, ["the"], 3, beam_width=3)
+        assert len(found) == 3
+        for h in found:
+            again = log_prob(model, vocab, ["the"], h.text.split()[1:])
+            assert h.log_prob == pytest.approx(again, abs=1e-5)
+    assert beam_search(ngrams, vocab, ["the"], 1, beam_width=1)[0].text == "the cat"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"beam_width": 0}, ValueError, "beam_width must be a whole number"),
+        ({"beam_width": 1.0}, TypeError, "beam_width must be a whole number"),
+        ({"length_power": -1}, ValueError, "length_power must be .* at least 0"),
+        ({"end": "z"}, ValueError, "end: tokens hold symbols .* 'z'"),
+        ({"end": "ab"}, ValueError, "end: tokens hold symbols .* 'ab'"),
+        ({"length": 0}, ValueError, "length must be a whole number"),
+        ({"prefix": ""}, ValueError, "prefix is empty"),
+        ({"vocab": Vocab("ab")}, ValueError, "vocab has 2 symbols, the model 4"),
+    ],
+)
+def test_what_a_beam_cannot_do_is_named(options, error, message):
+    arguments = {"vocab": ABCD, "prefix": "a", "length": 2, "beam_width": 2} | options
+    vocab, prefix, length = (arguments.pop(n) for n in ("vocab", "prefix", "length"))
+    with pytest.raises(error, match=message):
+        beam_search(TRAP, vocab, prefix, length, **arguments)
+
+
+def test_log_prob_is_that_of_the_n_gram_model_itself():
+    vocab = Vocab("abracadabra")
+    model = NGramModel(3, len(vocab)).fit(vocab.encode("abracadabra"))
+    expected = model.log_prob(vocab.encode("cadab"), context=vocab.encode("bra"))
+    assert log_prob(model, vocab, "bra", "cadab") == pytest.approx(np.sum(expected))
+    with pytest.raises(ValueError, match="continuation is empty"):
+        log_prob(model, vocab, "bra", "")
+
+
+def test_a_hypothesis_says_what_it_is():
+    assert Hypothesis("ab", (1,), -1.0, -1.0).text == "ab"

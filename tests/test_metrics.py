@@ -2,7 +2,13 @@
 
 import math
 
-from d2l_rnn.metrics import accuracy, bits_per_token, cross_entropy, perplexity
+from d2l_rnn.metrics import (
+    accuracy,
+    bits_per_token,
+    cross_entropy,
+    perplexity,
+    repetition_rate,
+)
 
 import numpy as np
 import pytest
@@ -132,3 +138,22 @@ def test_accuracy_needs_one_label_a_token(shape):
     logits = np.zeros((3, 4)) if shape != (0,) else np.zeros((0, 4))
     with pytest.raises(ValueError, match=r"labels must have the shape .* at least one"):
         accuracy(logits, np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "n", "rate"),
+    [("aaaa", 1, 0.75), ("aaaaa", 4, 0.5), ("abab", 2, 1 / 3), ("abcd", 4, 0)],
+)
+def test_repetition_is_the_share_of_runs_seen_before(tokens, n, rate):
+    assert repetition_rate(tokens, n) == pytest.approx(rate)
+    assert repetition_rate(list(tokens), n) == pytest.approx(rate)
+
+
+def test_a_text_without_a_run_has_no_rate():
+    with pytest.raises(ValueError, match="tokens must hold at least n = 4, got 3"):
+        repetition_rate("abc")
+
+
+def test_bits_of_a_loss_that_is_no_number_are_refused():
+    with pytest.raises(ValueError, match="total_loss must be a sum"):
+        bits_per_token(float("nan"), 3)
