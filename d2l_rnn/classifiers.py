@@ -107,6 +107,20 @@ class SequenceClassifier(LanguageModel):
             for name in self.layers:
                 self.params[name + "i2h_bias"][num_hiddens : 2 * num_hiddens] = 1
 
+        self.settings = {
+            "kind": "SequenceClassifier",
+            "num_hiddens": num_hiddens,
+            "num_classes": num_classes,
+            "vocab_size": vocab_size,
+            "embed_size": embed_size,
+            "num_inputs": num_inputs,
+            "cell": cell,
+            "num_layers": num_layers,
+            "bidirectional": self.bidirectional,
+            "read": read,
+            "dropout": dropout,
+        }
+
     def __call__(self, X, state=()):
         vector = self.drop(self._read(self.outputs(X), self.lengths(X)))
         scores = self.output(vector).expand_dims(0)

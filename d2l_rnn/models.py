@@ -22,6 +22,9 @@ __all__ = ["GluonModel", "LanguageModel", "LastStep", "ScratchModel", "rnn_model
 class LanguageModel:
     """What all neural language models share. Subclasses define the forward pass."""
 
+    #: The arguments the model was made with, for `checkpoint`; None if made by hand.
+    settings = None
+
     def __init__(self, params, vocab_size):
         self.params = params
         self.vocab_size = check_positive_int("vocab_size", vocab_size)
@@ -128,6 +131,8 @@ class LastStep(LanguageModel):
     def __init__(self, model):
         super().__init__(model.params, model.vocab_size)
         self.model = model
+        if model.settings:
+            self.settings = {"kind": "LastStep", "model": model.settings}
 
     def __call__(self, X, state):
         logits, state = self.model(X, state)
@@ -210,13 +215,23 @@ def rnn_model(
             inputs = nd.concat(*outputs, dim=2) if bidirectional else H
         return nd.dot(inputs, params["W_hq"]) + params["b_q"], after
 
-    return ScratchModel(
+    model = ScratchModel(
         forward,
         params,
         vocab_size=vocab_size,
         num_hiddens=num_hiddens,
         num_states=kind.num_states * num_layers * directions,
     )
+    model.settings = {
+        "kind": "rnn_model",
+        "vocab_size": vocab_size,
+        "num_hiddens": num_hiddens,
+        "cell": cell,
+        "num_layers": num_layers,
+        "dropout": dropout,
+        "bidirectional": bool(bidirectional),
+    }
+    return model
 
 
 def _prefixes(layer, bidirectional):
@@ -301,6 +316,14 @@ class GluonModel(LanguageModel):
             for name, param in sorted(block.collect_params().items() if block else ()):
                 self.params[prefix + name[len(block.prefix) :]] = param.data()
         draw_glorot(self.params, np.random.default_rng(seed))
+        self.settings = {
+            "kind": "GluonModel",
+            "layer": type(layer).__name__,
+            "layer_options": _layer_options(layer),
+            "vocab_size": vocab_size,
+            "embed_size": embed_size,
+            "dropout": dropout,
+        }
 
     def __call__(self, X, state):
         if self.embed_size is None:
@@ -312,6 +335,22 @@ class GluonModel(LanguageModel):
 
     def begin_state(self, batch_size=1):
         return tuple(self.layer.begin_state(batch_size))
+
+
+def _layer_options(layer):
+    """Return the arguments that make a gluon layer like this one.
+
+    >>> _layer_options(gluon.rnn.RNN(4, 2, activation="tanh"))
+    {'hidden_size': 4, 'num_layers': 2, 'bidirectional': False, 'activation': 'tanh'}
+    """
+    options = {
+        "hidden_size": layer._hidden_size,
+        "num_layers": layer._num_layers,
+        "bidirectional": layer._dir == 2,
+    }
+    if layer._mode.startswith("rnn_"):
+        options["activation"] = layer._mode.removeprefix("rnn_")
+    return options
 
 
 def draw_glorot(params, rng):

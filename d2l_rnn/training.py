@@ -1,14 +1,20 @@
 """The one training loop, for scratch and gluon models alike."""
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import mxnet as mx
+import numpy as np
 from mxnet import autograd, nd
 
 from d2l_rnn._checks import check_ids, check_number, check_positive_int
 from d2l_rnn._progress import progress
+from d2l_rnn.checkpoint import read as read_file
+from d2l_rnn.checkpoint import weights_of
+from d2l_rnn.checkpoint import write as write_file
 from d2l_rnn.clipping import clip_gradients, global_norm
 from d2l_rnn.metrics import cross_entropy, perplexity
 
@@ -70,6 +76,7 @@ def train(
     clip=None,
     valid=None,
     patience=None,
+    checkpoint=None,
 ):
     """Train a language model by truncated backpropagation through time.
 
@@ -92,8 +99,13 @@ def train(
         Held-out text as indices, or held-out minibatches, scored after each epoch by
         `evaluate`.
     patience : int, optional
-        Stop after so many epochs without a better held-out perplexity, and go back
-        to the best weights. Needs ``valid``.
+        Stop after so many epochs without a better held-out perplexity. Whether it
+        came to that or not, the model goes back to its best weights in the end.
+        Needs ``valid``.
+    checkpoint : str or path, optional
+        A file that is written after every epoch. If it is already there, training
+        goes on from it, and ends with the same weights, to the last bit, as a run
+        that was never interrupted. Delete it to begin anew.
 
     Returns
     -------
@@ -108,10 +120,6 @@ def train(
         the last good perplexity; the model keeps its last good weights.
     """
     epochs = check_positive_int("epochs", epochs)
-    schedule = lr if callable(lr) else None
-    first_lr = check_number("lr", lr(0) if schedule else lr, 0, open_low=True)
-    if clip is not None:
-        clip = check_number("clip", clip, 0, open_low=True)
     if valid is not None and not _is_batches(valid):
         valid = _check_text("valid", valid, model)
     if patience is not None:
@@ -120,51 +128,200 @@ def train(
             raise ValueError("patience needs valid: the held-out data it watches")
     if hasattr(batches, "ids"):
         check_ids("batches.ids", batches.ids, model.vocab_size)
-    update = mx.optimizer.get_updater(
-        mx.optimizer.create(optimizer, learning_rate=first_lr)
-    )
-    history, good, best = History(), _Snapshot(model), _Snapshot(model)
-    step, updating = 0, False
+    run = _Run(model, batches, lr, optimizer, clip)
+    if checkpoint is not None:
+        run.begin(Path(checkpoint))
+    history = run.history
     try:
-        for _ in progress(range(epochs), "training"):
-            start, total, num_tokens, norms = time.perf_counter(), 0.0, 0, []
-            state = None
-            for X, Y in batches:
-                if state is None or not batches.carries_state:
-                    state = model.begin_state(X.shape[0])
-                loss, state = _forward_backward(model, X, Y, state)
-                norm = _clip(model, clip)
-                if not (math.isfinite(loss) and math.isfinite(norm)):
-                    raise _diverged(history, good, loss, f"step {len(norms) + 1}")
-                good.take()
-                if schedule:
-                    update.optimizer.set_learning_rate(schedule(step))
-                updating = True
-                for i, param in enumerate(model.params.values()):
-                    update(i, param.grad, param)
-                updating = False
-                step += 1
-                total, num_tokens = total + loss * Y.size, num_tokens + Y.size
-                norms.append(norm)
-            seconds = time.perf_counter() - start
-            if valid is not None:
-                loss, num_scored = evaluate(model, valid)
-                if not math.isfinite(loss):
-                    raise _diverged(history, good, loss, "held-out data")
-                history.valid_perplexity.append(perplexity(loss, num_scored))
-            history.train_perplexity.append(perplexity(total, num_tokens))
-            history.grad_norm.append(sum(norms) / len(norms))
-            is_clipped = [norm > (clip or math.inf) for norm in norms]
-            history.clipped.append(sum(is_clipped) / len(norms))
-            history.tokens_per_second.append(num_tokens / seconds)
-            history.step_norms += norms
-            if patience is not None and _stop(history, patience, best):
+        for _ in progress(range(history.num_epochs, epochs), "training"):
+            if patience is not None and run.epochs_since_best() >= patience:
                 break
+            run.epoch(valid)
+            if checkpoint is not None:
+                run.save(Path(checkpoint))
+        if patience is not None:
+            run.best.restore()
     except KeyboardInterrupt:
-        if updating:  # some weights may have moved and others not
-            good.restore()
+        if run.updating:  # some weights may have moved and others not
+            run.good.restore()
         history.interrupted = True
     return history
+
+
+class _Run:
+    """A training run: a model, its optimizer, and what both have come to."""
+
+    def __init__(self, model, batches, lr, optimizer, clip):
+        self.model, self.batches = model, batches
+        self.schedule = lr if callable(lr) else lambda step: lr
+        if clip is not None:
+            clip = check_number("clip", clip, 0, open_low=True)
+        self.clip = clip
+        self.update = mx.optimizer.get_updater(self._optimizer(optimizer))
+        self.settings = {
+            "lr": "a function" if callable(lr) else lr,
+            "optimizer": optimizer,
+            "clip": clip,
+            "batches": type(batches).__name__,
+            "model": {name: list(p.shape) for name, p in model.params.items()},
+        }
+        self.history = History()
+        self.good, self.best = _Snapshot(model), _Snapshot(model)
+        self.step, self.updating, self.seed = 0, False, None
+
+    def _optimizer(self, name):
+        rate = self._rate(0)
+        try:
+            return mx.optimizer.create(name, learning_rate=rate)
+        except (ValueError, AttributeError) as error:
+            known = ", ".join(sorted(mx.optimizer.Optimizer.opt_registry))
+            raise ValueError(
+                f"optimizer must be one of {known}, got {name!r}"
+            ) from error
+
+    def _rate(self, step):
+        name = "lr" if step == 0 else f"lr({step})"
+        return check_number(name, self.schedule(step), 0, open_low=True)
+
+    def epoch(self, valid):
+        """Go once over the minibatches; score the held-out data; note it all."""
+        history, start = self.history, time.perf_counter()
+        losses, norms, state = [], [], None
+        if self.seed is not None:
+            mx.random.seed(self.seed + history.num_epochs)
+        for X, Y in self.batches:
+            if state is None or not self.batches.carries_state:
+                state = self.model.begin_state(X.shape[0])
+            loss, state = _forward_backward(self.model, X, Y, state)
+            norm = _clip(self.model, self.clip)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise self._diverged(loss, f"step {len(norms) + 1}")
+            self._descend()
+            losses.append((loss, Y.size))
+            norms.append(norm)
+        if not losses:
+            raise ValueError("batches held no minibatch: there is nothing to learn")
+        seconds = time.perf_counter() - start
+        num_tokens = sum(size for _, size in losses)
+        if valid is not None:
+            loss, num_scored = evaluate(self.model, valid)
+            if not math.isfinite(loss):
+                raise self._diverged(loss, "held-out data")
+            history.valid_perplexity.append(perplexity(loss, num_scored))
+            if self.epochs_since_best() == 0:
+                self.best.take()
+        total = math.fsum(loss * size for loss, size in losses)
+        history.train_perplexity.append(perplexity(total, num_tokens))
+        history.grad_norm.append(math.fsum(norms) / len(norms))
+        is_clipped = [norm > (self.clip or math.inf) for norm in norms]
+        history.clipped.append(sum(is_clipped) / len(norms))
+        history.tokens_per_second.append(num_tokens / seconds)
+        history.step_norms += norms
+
+    def _descend(self):
+        """Take one step down the gradient."""
+        self.good.take()
+        self.update.optimizer.set_learning_rate(self._rate(self.step))
+        self.updating = True
+        for i, param in enumerate(self.model.params.values()):
+            self.update(i, param.grad, param)
+        self.updating = False
+        self.step += 1
+
+    def epochs_since_best(self):
+        """Return how many epochs ago the held-out perplexity was lowest."""
+        scores = self.history.valid_perplexity
+        return len(scores) - 1 - scores.index(min(scores)) if scores else 0
+
+    def _diverged(self, loss, place):
+        """Go back to the last good weights; return the error that tells the story."""
+        self.good.restore()
+        history = self.history
+        last = history.train_perplexity[-1:] or ["none: it failed in the first epoch"]
+        return TrainingDiverged(
+            f"the loss or a gradient is not finite (loss {loss}) in epoch "
+            f"{history.num_epochs + 1}, {place}; last good training perplexity: "
+            f"{last[0]}. The model keeps its last good weights. Use a smaller lr, or "
+            "clip",
+            history,
+        )
+
+    def begin(self, path):
+        """Go on from a checkpoint, if it is there."""
+        if not hasattr(self.batches, "epoch"):
+            raise ValueError(
+                "checkpoint needs batches that count their epochs in an attribute "
+                f"'epoch', as this package's do; {type(self.batches).__name__} has none"
+            )
+        if path.exists():
+            self._load(path)
+        else:
+            # MXNet's generator, which draws the dropout masks, can't be read: from
+            # here on it is set anew before each epoch.
+            self.seed = int(nd.random.randint(0, 2**31 - 1, shape=1).asscalar())
+
+    def save(self, path):
+        """Write everything that the next epoch depends on."""
+        optimizer, arrays = self.update.optimizer, {}
+        for name, weight in weights_of(self.model).items():
+            arrays[f"weights/{name}"] = weight
+            arrays[f"best/{name}"] = self.best.copies[name].asnumpy()
+        for i, state in self.update.states.items():
+            for j, part in enumerate(_parts(state)):
+                if part is not None:
+                    arrays[f"optimizer/{i}/{j}"] = part.asnumpy()
+        history = dataclasses.asdict(self.history)
+        arrays["step_norms"] = np.array(history.pop("step_norms"), dtype=np.float64)
+        info = {
+            "kind": "training run",
+            "settings": self.settings,
+            "history": history,
+            "step": self.step,
+            "epoch": self.batches.epoch,
+            "seed": self.seed,
+            "optimizer": {k: v for k, v in vars(optimizer).items() if _is_number(v)},
+            "counts": list(optimizer._index_update_count.items()),
+        }
+        write_file(path, arrays, info)
+
+    def _load(self, path):
+        arrays, info = read_file(path)
+        if info.get("kind") != "training run":
+            raise ValueError(
+                f"checkpoint {str(path)!r} holds a {info.get('kind')!r}, not a "
+                "training run: choose another path"
+            )
+        for name, value in self.settings.items():
+            if info["settings"].get(name) != value:
+                raise ValueError(
+                    f"checkpoint {str(path)!r} was written by a run with {name} = "
+                    f"{info['settings'].get(name)!r}, this one has {value!r}: delete "
+                    "the file, choose another path, or go on as it began"
+                )
+        optimizer = self.update.optimizer
+        vars(optimizer).update(info["optimizer"])
+        optimizer._index_update_count.update(dict(info["counts"]))
+        for i, (name, param) in enumerate(self.model.params.items()):
+            param[:] = arrays[f"weights/{name}"]
+            self.best.copies[name][:] = arrays[f"best/{name}"]
+            self.update.states[i] = optimizer.create_state_multi_precision(i, param)
+            self.update.states_synced[i] = True
+            for j, part in enumerate(_parts(self.update.states[i])):
+                if part is not None:
+                    part[:] = arrays[f"optimizer/{i}/{j}"]
+        self.history = History(**info["history"])
+        self.history.step_norms = arrays["step_norms"].tolist()
+        self.step, self.seed = info["step"], info["seed"]
+        self.batches.epoch = info["epoch"]
+
+
+def _parts(state):
+    """Return the arrays of one weight's optimizer state, as a tuple."""
+    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def evaluate(model, data, *, num_steps=200):
@@ -234,18 +391,6 @@ def _clip(model, clip):
     return global_norm(grads) if clip is None else clip_gradients(grads, clip)
 
 
-def _stop(history, patience, best):
-    """Keep the best weights; say whether patience has run out, and go back."""
-    scores = history.valid_perplexity
-    best_epoch = scores.index(min(scores))
-    if best_epoch == len(scores) - 1:
-        best.take()
-    if len(scores) - 1 - best_epoch < patience:
-        return False
-    best.restore()
-    return True
-
-
 def _check_text(name, ids, model):
     ids = check_ids(name, ids, model.vocab_size)
     if len(ids) < 2:
@@ -253,19 +398,6 @@ def _check_text(name, ids, model):
             f"{name} must hold at least 2 tokens to score one, got {len(ids)}"
         )
     return ids
-
-
-def _diverged(history, good, loss, place):
-    """Go back to the last good weights; return the error that tells the story."""
-    good.restore()
-    last = history.train_perplexity[-1:] or ["none: it failed in the first epoch"]
-    return TrainingDiverged(
-        f"the loss or a gradient is not finite (loss {loss}) in epoch "
-        f"{history.num_epochs + 1}, {place}; last good training perplexity: "
-        f"{last[0]}. The model keeps its last good weights. Use a smaller lr, or "
-        "clip",
-        history,
-    )
 
 
 class _Snapshot:

@@ -613,3 +613,34 @@ def test_a_bar_vanishes_where_training_stops_early(capfd, monkeypatch, failure):
     error = capfd.readouterr().err
     assert "training" in error
     assert screen(error) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "sdg"}, "optimizer must be one of .* sgd, .*, got 'sdg'"),
+        ({"lr": lambda step: float("nan")}, "lr must be a finite number above 0"),
+        ({"lr": lambda step: 1 - step}, r"lr\(1\) must be a finite number above 0"),
+    ],
+)
+def test_optimizers_and_schedules_that_cannot_be_are_named(options, message):
+    settings = {"epochs": 1, "lr": 0.1} | options
+    with pytest.raises(ValueError, match=message):
+        train(rnn_model(VOCAB_SIZE, 8), text_batches(), **settings)
+
+
+def test_no_minibatch_is_nothing_to_learn():
+    with pytest.raises(ValueError, match="batches held no minibatch"):
+        train(rnn_model(VOCAB_SIZE, 8), FirstFew(text_batches(), 0, 0), epochs=1, lr=1)
+
+
+def test_with_patience_the_best_weights_come_back_at_the_end_too():
+    spoiled = {"epochs": 3, "lr": lambda step: 0.5 if step < 8 else 50.0}
+    model, best = rnn_model(VOCAB_SIZE, 8), rnn_model(VOCAB_SIZE, 8)
+    history = train(model, text_batches(), valid=VALID, patience=9, **spoiled)
+    assert history.num_epochs == 3
+    scores = history.valid_perplexity
+    epochs = scores.index(min(scores)) + 1
+    assert epochs < 3
+    train(best, text_batches(), epochs=epochs, lr=0.5)
+    assert_same_weights(model, weights_of(best))
