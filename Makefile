@@ -7,9 +7,11 @@ PYTHON ?= $(if $(and $(wildcard .venv/setup.json),$(realpath $(VENV_PYTHON))),$(
 PORT ?= 8000
 STAGES ?=
 NB ?=
+NAME ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test book notebooks lint format lock clean
+.PHONY: help setup serve test book notebooks chapter lint format lock licenses audit \
+	newest recipe clean
 
 help:  ## show this list
 	@echo 'Dive into Recurrent Neural Networks'
@@ -37,6 +39,9 @@ book: setup  ## build the book into _build/html, unless it is up to date
 notebooks: setup  ## run notebooks and store their outputs (some only: NB="book/a.ipynb")
 	@$(VENV_PYTHON) tools/notebooks.py run $(NB)
 
+chapter: setup  ## begin a chapter from the template (NAME=gated/my_cell)
+	@$(VENV_PYTHON) tools/chapter.py '$(NAME)'
+
 lint: setup  ## check code and notebooks with ruff
 	@$(VENV_PYTHON) tools/check.py lint
 
@@ -47,6 +52,18 @@ format: setup  ## format code and notebooks, sort imports
 lock:  ## make requirements.lock from requirements.in (needs uv)
 	uv pip compile requirements.in --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --output-file requirements.lock
+
+licenses: setup  ## list the license of every package and data file
+	@$(VENV_PYTHON) tools/licenses.py
+
+audit: setup  ## look the locked packages up among known vulnerabilities (needs uv)
+	@$(VENV_PYTHON) tools/audit.py
+
+newest: setup  ## try the newest versions that requirements.in allows (needs uv)
+	@$(VENV_PYTHON) tools/newest.py $(STAGES)
+
+recipe: setup  ## run the Dockerfile's steps in a clean folder, without Docker
+	@rm -rf _build/recipe && $(VENV_PYTHON) tools/recipe.py --without-apt _build/recipe
 
 clean:  ## remove what was built; .venv and the texts in _build/edit stay
 	[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name edit -exec rm -rf {} +

@@ -155,3 +155,17 @@ def test_a_path_that_is_no_notebook_is_named(tmp_path, capsys):
     assert "missing.ipynb is not a notebook" in capsys.readouterr().err
     assert notebooks.main(["check", str(tmp_path)]) == 1
     assert f"no notebook in {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_notebook_that_run_has_not_written_is_named(make_notebook, tmp_path, capsys):
+    good = tmp_path / "good.ipynb"
+    stored(good, "print(1)", "print(2)")
+    assert notebooks.not_normalized([good]) == 0
+    edited = tmp_path / "edited.ipynb"
+    edited.write_text(good.read_text("utf-8").replace(" ", "  ", 1), "utf-8")
+    unrun = make_notebook("unrun", "print(1)")
+    assert notebooks.not_normalized([good, edited, unrun]) == 1
+    named = capsys.readouterr().err
+    assert "edited.ipynb" in named
+    assert "unrun.ipynb" in named
+    assert "good.ipynb" not in named

@@ -4,6 +4,7 @@ python tools/notebooks.py run [PATHS...]     re-execute and write normalized
 python tools/notebooks.py check [PATHS...]   run again and compare every output
 python tools/notebooks.py edit PATH          unpack to text in _build/edit/
 python tools/notebooks.py update PATH        pack that text back into the notebook
+python tools/notebooks.py normalized [PATHS...]   say which were not written by 'run'
 
 A notebook runs with pinned numerics in its own folder, from a fresh kernel.
 Without paths, ``run`` and ``check`` take every notebook under book/.
@@ -262,6 +263,19 @@ def update(path):
     write(path, normalized(combined))
 
 
+def not_normalized(paths):
+    """Name the notebooks that 'run' has not written; return the exit status."""
+    found = []
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        unrun = [c for c in code_cells(notebook) if c.execution_count is None]
+        if unrun or path.read_text("utf-8") != normalized(notebook):
+            found.append(path)
+    for path in found:
+        print(f"{shown(path)}: run 'make notebooks NB={shown(path)}'", file=sys.stderr)
+    return 1 if found else 0
+
+
 def shown(path):
     """Return a path as a reader of the repository would write it."""
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
@@ -286,7 +300,7 @@ def main(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("run", "check"):
+    for name in ("run", "check", "normalized"):
         command = commands.add_parser(name)
         command.add_argument("paths", nargs="*", help="notebooks or folders")
         command.add_argument("-j", "--jobs", type=int, default=2, help="at a time (2)")
@@ -297,6 +311,8 @@ def main(arguments=None):
             command.add_argument("--force", action="store_true", help="overwrite")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "normalized":
+            return not_normalized(notebooks_of(options.paths))
         if options.command in ("run", "check"):
             action = {"run": run, "check": check}[options.command]
             return action(notebooks_of(options.paths), options.jobs)
