@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = "pip-audit==2.9.0"
-DATABASE = ("pypi.org", 443)
+DATABASE = ("api.osv.dev", 443)
 
 #: Known, judged, and without a fix for this course: identifier and reason.
 ACCEPTED = {}
@@ -34,7 +34,7 @@ def command(uv):
     lock = str(ROOT / "requirements.lock")
     audit = [uv, "tool", "run", "--from", TOOL, "pip-audit"]
     audit += ["--disable-pip", "--require-hashes", "--requirement", lock]
-    audit += ["--format=json", "--progress-spinner=off"]
+    audit += ["--format=json", "--progress-spinner=off", "--vulnerability-service=osv"]
     return audit + [f"--ignore-vuln={name}" for name in ACCEPTED]
 
 
