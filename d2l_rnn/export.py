@@ -22,6 +22,7 @@ __all__ = [
     "export_arrays",
     "export_model",
     "export_text",
+    "import_arrays",
     "import_model",
     "import_text",
     "influence",
@@ -130,6 +131,13 @@ def export_arrays(arrays, path, **more):
     """Write NumPy arrays by name, as float16, with whatever else JSON can hold."""
     packed = {name: _pack(array) for name, array in arrays.items()}
     return _write(path, {**more, "arrays": packed})
+
+
+def import_arrays(path):
+    """Return the arrays in a script of `export_arrays`, and what else it holds."""
+    data = _read(path)
+    arrays = {name: _unpack(packed) for name, packed in data.pop("arrays").items()}
+    return arrays, data
 
 
 def influence(model, ids):
