@@ -1,13 +1,15 @@
 """A Sphinx extension: directives for what answers in the page itself.
 
 ``{playground}`` draws text from the models in ``_static/models`` and scores
-texts, ``{cell-stepper}`` steps through one unit of a cell, and ``{influence}``
-shows what each prediction depends on. Their scripts go only to the pages that
-have them, and a model's file is fetched by the page when it is first used.
+texts, ``{cell-stepper}`` steps through one unit of a cell, ``{influence}`` shows
+what a prediction depends on, and ``{playground-models}`` lists the models.
+Scripts go only to the pages that need them, and a model's file is fetched by
+the page when it is first used.
 """
 
 import json
 from html import escape
+from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
 
@@ -166,6 +168,28 @@ class Influence(Widget):
     kind, title = "influence", "What a prediction depends on"
 
 
+def size(info):
+    """Return how many parameters a model has; counting models have none."""
+    return f"{info['num_params']:,}" if "num_params" in info else "–"
+
+
+class ModelTable(SphinxDirective):
+    """List every model with its size and its bits per character."""
+
+    def run(self):
+        """Return the table."""
+        self.env.note_dependency(str(RECORD))
+        infos = catalog(json.loads(RECORD.read_text("utf-8")))
+        rows = [
+            f"| {info['label']} | {size(info)} "
+            f"| {info['bytes'] / 1000:,.0f} kB | {info['bits']:.2f} |"
+            for info in sorted(infos, key=itemgetter("language", "bits"))
+        ]
+        head = "| Model | Parameters | File | Bits per unseen character |"
+        lines = [head, "|:--|--:|--:|--:|", *rows]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def visit_html(self, node):
     """Write a place for the script, and what stands there without it."""
     settings = json.dumps(node["settings"], ensure_ascii=False)
@@ -213,5 +237,6 @@ def setup(app):
     app.add_directive("playground", Playground)
     app.add_directive("cell-stepper", CellStepper)
     app.add_directive("influence", Influence)
+    app.add_directive("playground-models", ModelTable)
     app.connect("html-page-context", add_assets)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

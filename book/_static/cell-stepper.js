@@ -53,25 +53,25 @@
       `${value(biases[i])})`;
     const H = value(before.H);
     if (kind === "rnn") {
-      return [["H_t = tanh(W_x X + W_h H + b)",
+      return [["H_t = tanh(W_x X + W_h H_{t−1} + b)",
         `${line(0, H)} = tanh(${value(sum(0))})`, after.H]];
     }
     const [a, b, c] = after.gates.map(value);
     if (kind === "gru") {
       return [
-        ["R = σ(W_x X + W_h H + b_r)", `${line(0, H)} = σ(${value(sum(0))})`, after.gates[0]],
-        ["Z = σ(W_x X + W_h H + b_z)", `${line(1, H)} = σ(${value(sum(1))})`, after.gates[1]],
-        ["H̃ = tanh(W_x X + W_h (R H) + b_c)", line(2, `(${a} · ${H})`), after.gates[2]],
-        ["H_t = Z H + (1 − Z) H̃", `${b} · ${H} + ${value(1 - after.gates[1])} · ${c}`, after.H],
+        ["R = σ(W_x X + W_h H_{t−1} + b_r)", `${line(0, H)} = σ(${value(sum(0))})`, after.gates[0]],
+        ["Z = σ(W_x X + W_h H_{t−1} + b_z)", `${line(1, H)} = σ(${value(sum(1))})`, after.gates[1]],
+        ["H̃ = tanh(W_x X + W_h (R H_{t−1}) + b_c)", line(2, `(${a} · ${H})`), after.gates[2]],
+        ["H_t = Z H_{t−1} + (1 − Z) H̃", `${b} · ${H} + ${value(1 - after.gates[1])} · ${c}`, after.H],
       ];
     }
     return [
-      ["I = σ(W_x X + W_h H + b_i)", `${line(0, H)} = σ(${value(sum(0))})`, after.gates[0]],
-      ["F = σ(W_x X + W_h H + b_f)", `${line(1, H)} = σ(${value(sum(1))})`, after.gates[1]],
-      ["C̃ = tanh(W_x X + W_h H + b_c)", `${line(2, H)} = tanh(${value(sum(2))})`,
+      ["I = σ(W_x X + W_h H_{t−1} + b_i)", `${line(0, H)} = σ(${value(sum(0))})`, after.gates[0]],
+      ["F = σ(W_x X + W_h H_{t−1} + b_f)", `${line(1, H)} = σ(${value(sum(1))})`, after.gates[1]],
+      ["C̃ = tanh(W_x X + W_h H_{t−1} + b_c)", `${line(2, H)} = tanh(${value(sum(2))})`,
         after.gates[2]],
-      ["O = σ(W_x X + W_h H + b_o)", `${line(3, H)} = σ(${value(sum(3))})`, after.gates[3]],
-      ["C_t = F C + I C̃", `${b} · ${value(before.C)} + ${a} · ${c}`, after.C],
+      ["O = σ(W_x X + W_h H_{t−1} + b_o)", `${line(3, H)} = σ(${value(sum(3))})`, after.gates[3]],
+      ["C_t = F C_{t−1} + I C̃", `${b} · ${value(before.C)} + ${a} · ${c}`, after.C],
       ["H_t = O tanh(C_t)", `${value(after.gates[3])} · tanh(${value(after.C)})`, after.H],
     ];
   }
@@ -84,13 +84,13 @@
     return el("span", { class: "pg-meter", "aria-hidden": "true" }, bar);
   }
 
-  /* "H_t" with its index below, and the names of quantities slanted. */
+  /* "H_t" or "H_{t−1}" with its index below, and the names of quantities slanted. */
   function formula(text) {
-    const nodes = text.split(/([A-Za-z]̃?_[a-z]|[A-Z]̃?(?![a-z])|\bb\b)/).map((part, i) => {
+    const symbols = /((?:[A-Z]̃?|\bb\b)(?:_\{[^}]*\}|_\w)?|b_\w)/;
+    const nodes = text.split(symbols).map((part, i) => {
       if (i % 2 === 0) return part;
-      const [name, index] = part.split("_");
-      return index ? el("span", {}, el("i", {}, name), el("sub", {}, index))
-        : el("i", {}, name);
+      const [name, index] = part.replace(/[{}]/g, "").split("_");
+      return el("span", {}, el("i", {}, name), ...(index ? [el("sub", {}, index)] : []));
     });
     return el("span", {}, ...nodes);
   }
@@ -132,11 +132,10 @@
 
     function show() {
       const { x, biases, after } = now();
-      const memory = kind.value === "lstm" ? `, C = ${value(before.C)}` : "";
+      const memory = kind.value === "lstm" ? `, C_{t−1} = ${value(before.C)}` : "";
       sums.replaceChildren(
-        el("p", { class: "pg-note" }, "Before this step: ", formula("H"),
-          ` = ${value(before.H)}${memory}. The weights are `, formula("W_x"), " = 1 and ",
-          formula("W_h"), " = 0.5 for every gate."),
+        el("p", { class: "pg-note" }, formula(`Before this step H_{t−1} = ${value(before.H)}` +
+          `${memory}. The weights are W_x = 1 and W_h = 0.5 for every gate.`)),
         ...equations(kind.value, x, biases, before, after).map(([symbols, numbers, result]) =>
           el("div", { class: "pg-equation" },
             el("div", {}, formula(symbols)),
@@ -147,11 +146,11 @@
 
     function step() {
       const { x, after } = now();
-      past.push([String(past.length + 1), value(x), ...after.gates.map(value),
-        ...(kind.value === "lstm" ? [value(after.C)] : []), value(after.H)]);
+      past.push([String(past.length + 1), value(x), value(after.H),
+        ...(kind.value === "lstm" ? [value(after.C)] : []), ...after.gates.map(value)]);
       before = after;
       const names = KINDS[kind.value].gates.filter((g) => !g.step).map((g) => g.name);
-      const heads = ["Step", "X", ...names, ...(kind.value === "lstm" ? ["C"] : []), "H"];
+      const heads = ["Step", "X", "H", ...(kind.value === "lstm" ? ["C"] : []), ...names];
       history.hidden = false;
       history.replaceChildren(table("Steps taken, the latest first", heads,
         past.slice(-ROWS).reverse()));

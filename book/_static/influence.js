@@ -67,7 +67,7 @@
           return "Most influence: " + order.map((i) =>
             `${spoken(tokens[i])} (${t - i ? `${t - i} back` : "the last"}, ` +
             `${percent(row[i])})`).join(", ") +
-            `. The last ${reach(row)} have 90 %.`;
+            `. The last ${reach(row)} have 90\u00a0%.`;
         });
         strips.forEach(({ symbols, told }, n) => {
           const largest = Math.max(...rows[n]);

@@ -22,15 +22,29 @@
     return sign * (1 + fraction) * 2 ** (exponent - 15);
   }
 
-  /* out = bias + W x, with W in rows; the sums are in double precision. */
+  /* out = bias + W x, with W in rows. Sums are in double precision, and four at a
+     time, which is several times faster than one that waits for itself. */
   function affine(W, x, bias, out) {
     const width = x.length;
+    const whole = width - (width % 4);
     for (let i = 0, at = 0; i < out.length; i++) {
-      let sum = bias[i];
-      for (let j = 0; j < width; j++) sum += W[at++] * x[j];
-      out[i] = sum;
+      let a = bias[i], b = 0, c = 0, d = 0, j = 0;
+      for (; j < whole; j += 4, at += 4) {
+        a += W[at] * x[j];
+        b += W[at + 1] * x[j + 1];
+        c += W[at + 2] * x[j + 2];
+        d += W[at + 3] * x[j + 3];
+      }
+      for (; j < width; j++) a += W[at++] * x[j];
+      out[i] = a + b + c + d;
     }
     return out;
+  }
+
+  function largest(array) {
+    let most = -Infinity;
+    for (let i = 0; i < array.length; i++) if (array[i] > most) most = array[i];
+    return most;
   }
 
   function sigmoid(x) {
@@ -127,11 +141,11 @@
     }
 
     logProbs(state) {
-      const scores = Float64Array.from(this.logits(state));
-      const largest = scores.reduce((a, b) => Math.max(a, b));
+      const scores = new Float64Array(this.logits(state));
+      const most = largest(scores);
       let sum = 0;
       for (let i = 0; i < scores.length; i++) {
-        scores[i] -= largest;
+        scores[i] -= most;
         sum += Math.exp(scores[i]);
       }
       const total = Math.log(sum);
@@ -237,8 +251,8 @@
   /* What choose() draws from: exp of the logarithms over the temperature, 0 for all
      but the topK likeliest; of equals, the first. Not normalized. */
   function weights(logProbs, { temperature, topK = 0 }) {
-    const largest = logProbs.reduce((a, b) => Math.max(a, b));
-    const raised = logProbs.map((x) => Math.exp((x - largest) / temperature));
+    const most = largest(logProbs);
+    const raised = logProbs.map((x) => Math.exp((x - most) / temperature));
     if (!topK || topK >= raised.length) return raised;
     const limit = raised.slice().sort()[raised.length - topK];
     let equals = topK - raised.reduce((n, x) => n + (x > limit), 0);
@@ -246,7 +260,7 @@
   }
 
   function choose(logProbs, { temperature, topK, random }) {
-    if (temperature === 0) return logProbs.indexOf(Math.max(...logProbs));
+    if (temperature === 0) return logProbs.indexOf(largest(logProbs));
     const cumulative = weights(logProbs, { temperature, topK });
     for (let i = 1; i < cumulative.length; i++) cumulative[i] += cumulative[i - 1];
     const last = cumulative.length - 1;

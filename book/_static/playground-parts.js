@@ -46,9 +46,9 @@
   }
 
   function percent(p) {
-    if (p > 0.9999) return "≈ 100 %";
-    if (p < 0.0001) return p ? "< 0.01 %" : "0 %";
-    return `${(100 * p).toFixed(p < 0.01 ? 2 : 1)} %`;
+    if (p > 0.9999) return "≈ 100\u00a0%";
+    if (p < 0.0001) return p ? "< 0.01\u00a0%" : "0\u00a0%";
+    return `${(100 * p).toFixed(p < 0.01 ? 2 : 1)}\u00a0%`;
   }
 
   /* A symbol as words say it. */

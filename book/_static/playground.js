@@ -107,7 +107,7 @@
       const before = this.symbols.slice(0, position + 1).map((s) => s.token);
       const largest = probs[likeliest[0]];
       const made = table(`Next symbol after ${tail(before)}`,
-        ["Symbol", "", "Probability"],
+        ["Symbol", "Bar", "Probability"],
         likeliest.map((i) => [
           visible(this.model.tokens[i]),
           el("span", { class: "pg-bar", style: `width: ${100 * probs[i] / largest}%` }),
@@ -156,7 +156,7 @@
     const isGate = ["reset", "update", "input", "forget", "output"].includes(name);
     const largest = values.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
-    const share = (test) => `${Math.round((100 * values.filter(test).length) / values.length)} %`;
+    const share = (test) => `${Math.round((100 * values.filter(test).length) / values.length)}\u00a0%`;
     const words = isGate
       ? `mean ${format(mean)}; open (> 0.9): ${share((x) => x > 0.9)}; ` +
         `shut (< 0.1): ${share((x) => x < 0.1)}`
@@ -337,7 +337,7 @@
       const all = Array.from(text.value);
       const used = all.slice(0, MAX_SCORED).join("");
       const results = [];
-      status.classList.remove("pg-failed");
+      status.classList.remove("pg-failed", "pg-hidden");
       place.replaceChildren();
       try {
         for (const info of chosen()) {
@@ -347,6 +347,7 @@
           if (mine !== run) return;
           place.append(strip(info, results[results.length - 1]));
         }
+        status.classList.add("pg-hidden"); // what it says stands below, too
         status.textContent = chosen().map((info, i) => `${info.label}: ${inBits(results[i])}`)
           .join(" ") + (all.length > MAX_SCORED
           ? ` Only the first ${MAX_SCORED.toLocaleString("en")} characters were read.` : "");
