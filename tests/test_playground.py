@@ -257,8 +257,10 @@ def show(browser, tmp_path):
     """Return a function that opens a widget and keeps what the page asked for."""
     pages = []
 
-    def open_widget(kind, settings, **more):
+    def open_widget(kind, settings, abort=None, **more):
         page = browser.new_page(**more)
+        if abort:
+            page.route(abort, lambda route: route.abort())
         pages.append(page)
         page.asked, page.problems = [], []
         page.on("request", lambda request: page.asked.append(request.url))
@@ -386,16 +388,21 @@ def test_a_beginning_without_a_known_character_is_an_error(show, prefix):
 
 
 def test_a_model_that_fails_to_load_can_be_asked_for_again(show):
-    missing = {**playground.catalog(RECORD)[0], "name": "english-none"}
-    known = playground.catalog(RECORD)[0]
-    page = show("playground", settings(models=[known, missing], model="english-none"))
+    page = show("playground", settings(), abort="**/models/*.js")
     page.get_by_role("button", name="Generate").click()
-    page.get_by_text("models/english-none.js could not be loaded").wait_for()
-    page.evaluate("d2lModels = { 'english-none': null }")
-    page.evaluate("d2lPlayground.loadFile('english-rnn')")
-    page.wait_for_function("d2lModels['english-rnn']")
-    page.evaluate("d2lModels['english-none'] = d2lModels['english-rnn']")
+    failed = page.get_by_text("The file models/english-rnn.js could not be loaded.")
+    failed.wait_for()
+    assert failed.get_attribute("role") == "status"
+    page.unroute("**/models/*.js")
     assert len(drawn(page)[0]) == len("The sea was") + 40
+
+
+def test_a_sentence_that_fails_to_load_can_be_asked_for_again(show):
+    page = show("influence", {}, abort="**/models/*.js")
+    page.get_by_text("models/english-influence.js could not be loaded").wait_for()
+    page.unroute("**/models/*.js")
+    page.get_by_role("button", name="Load the sentence").press("Enter")
+    page.get_by_label("Predict what follows").wait_for()
 
 
 def test_drawing_can_be_stopped_and_leaves_the_page_its_turn(show):

@@ -1,8 +1,8 @@
 """A Sphinx extension: directives for what answers in the page itself.
 
 ``{playground}`` draws text from the models in ``_static/models`` and scores
-texts, ``{cell-stepper}`` steps through one unit of a cell, ``{influence}`` shows
-what a prediction depends on, and ``{playground-models}`` lists the models.
+texts, ``{cell-stepper}`` steps through one unit of a cell, ``{influence}``
+shows what a prediction depends on, ``{playground-models}`` lists the models.
 Scripts go only to the pages that need them, and a model's file is fetched by
 the page when it is first used.
 """

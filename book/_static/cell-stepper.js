@@ -86,7 +86,7 @@
 
   /* "H_t" or "H_{t−1}" with its index below, and the names of quantities slanted. */
   function formula(text) {
-    const symbols = /((?:[A-Z]̃?|\bb\b)(?:_\{[^}]*\}|_\w)?|b_\w)/;
+    const symbols = /((?:[A-Z]̃?(?![a-z])|\bb\b)(?:_\{[^}]*\}|_\w)?|b_\w)/;
     const nodes = text.split(symbols).map((part, i) => {
       if (i % 2 === 0) return part;
       const [name, index] = part.replace(/[{}]/g, "").split("_");

@@ -14,6 +14,8 @@
   const BURST = 12; // milliseconds of work before the page gets its turn
   const BITS_RED = 10; // surprise that is painted in full color
 
+  const LANGUAGES = { english: "en", chinese: "zh-Hans" };
+
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
   function sizeOf({ bytes }) {
@@ -27,6 +29,7 @@
       this.info = info;
       this.panels = panels;
       this.text = new Symbols(onpick);
+      this.text.element.lang = LANGUAGES[info.language];
       this.look = el("div", { class: "pg-look" });
       this.title = el("p", { class: "pg-title" }, info.label);
       this.element = el("div", { class: "pg-column", role: "group", "aria-label": info.label },
@@ -402,6 +405,7 @@
     text.add(symbols.map(({ token, id }) => ({ token, kind: id < 0 ? "pg-unknown" : "" })));
     text.paint(symbols.map(({ bits }) => bits === null ? null : Math.min(bits / BITS_RED, 1)),
       words);
+    text.element.lang = LANGUAGES[info.language];
     position.offer(symbols.length - 1);
 
     function move(at) {
