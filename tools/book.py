@@ -52,6 +52,23 @@ def built_digests():
         return None
 
 
+def changes_all(wanted, built):
+    """Tell whether more has changed than the pages that Sphinx will see.
+
+    A page that came or went changes the navigation of all. Sphinx does not look at
+    style sheets, extensions and the like while no page has changed.
+
+    >>> changes_all({"a.md": 1, "a.css": 1}, {"a.md": 0, "a.css": 1})
+    False
+    >>> changes_all({"a.md": 1, "a.css": 1}, {"a.md": 1, "a.css": 0})
+    True
+    """
+    if wanted.keys() != built.keys():
+        return True
+    changed = [name for name in wanted if wanted[name] != built[name]]
+    return not all(name.endswith((".ipynb", ".md")) for name in changed)
+
+
 def build(everything):
     """Run Jupyter Book and return its exit code."""
     command = [Path(sysconfig.get_path("scripts")) / "jupyter-book", "build", "."]
@@ -73,8 +90,7 @@ def main():
         print("The book is up to date.")
         return 0
     STAMP.unlink(missing_ok=True)
-    # A page that came or went changes the navigation of all.
-    code = build(options.all or built is None or wanted.keys() != built.keys())
+    code = build(options.all or built is None or changes_all(wanted, built))
     if code:
         print("The book was not built: mend the warnings above.", file=sys.stderr)
         return 1
