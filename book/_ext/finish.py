@@ -54,6 +54,8 @@ EDITS = [
         'matchMedia("(prefers-color-scheme: dark)").matches ? "dark" '
         ': "light")(document.documentElement.dataset.mode);',
     ),
+    # Scripts at the end of the page can wait until its style is there.
+    (r'\s*<link rel="preload" as="script"[^>]*>', ""),
     # The icons come from a font: the script would draw each of them anew.
     (
         r'\s*<script defer src="[^"]*/scripts/fontawesome\.js[^"]*"></script>',

@@ -19,7 +19,7 @@ from docutils import nodes
 DESCRIPTION = 200
 
 #: The colour of a browser's own frame, in light and dark: the theme's ground.
-COLORS = {"light": "#ffffff", "dark": "#14181e"}
+COLORS = {"light": "#ffffff", "dark": "#121212"}
 
 NOSCRIPT_STYLE = """
 <noscript><style>
