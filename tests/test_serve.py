@@ -63,6 +63,13 @@ def test_nothing_else_is_served(html, path):
     assert b"live.js" not in body
 
 
+def test_a_missing_page_is_the_books_own(html):
+    (html / "404.html").write_text("<h1>Lost</h1>")
+    with serving(html) as port:
+        answer = get(port, "/deep/down/missing.html")
+    assert answer == (404, "text/html; charset=utf-8", b"<h1>Lost</h1>")
+
+
 def test_only_this_machine_is_served(html):
     with serve.make_server(0, html) as server:
         assert server.server_address[0] == "127.0.0.1"

@@ -37,6 +37,20 @@ class BookHandler(SimpleHTTPRequestHandler):
         """Refuse to list a folder without an index page."""
         self.send_error(404, "File not found")
 
+    def send_error(self, code, message=None, explain=None):
+        """Answer with the book's own page where there is no such page."""
+        page = Path(self.directory) / "404.html"
+        if code != 404 or not page.is_file():
+            super().send_error(code, message, explain)
+            return
+        body = page.read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", self.extensions_map[".html"])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
     def end_headers(self):
         """Have browsers ask again, so that a rebuilt page is seen."""
         self.send_header("Cache-Control", "no-cache")
