@@ -10,7 +10,7 @@ NB ?=
 NAME ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test book notebooks chapter lint format lock licenses audit \
+.PHONY: help setup serve test book pdf notebooks chapter lint format lock licenses audit \
 	newest recipe clean
 
 help:  ## show this list
@@ -35,6 +35,9 @@ test: setup  ## prove the project (some stages only: STAGES="lint book")
 
 book: setup  ## build the book into _build/html, unless it is up to date
 	@$(VENV_PYTHON) tools/book.py
+
+pdf: book  ## print the whole book into _build/d2l-rnn.pdf (needs Chromium)
+	@$(VENV_PYTHON) tools/pdf.py
 
 notebooks: setup  ## run notebooks and store their outputs (some only: NB="book/a.ipynb")
 	@$(VENV_PYTHON) tools/notebooks.py run $(NB)
