@@ -1,10 +1,25 @@
-"""What the tests of the notebook tools share."""
+"""What the tests of the notebook tools share, and those in a browser."""
 
 from xml.etree import ElementTree
+
+import browsing
 
 import nbformat
 import notebooks
 import pytest
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all pages."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=browsing.CHROMIUM, args=browsing.ARGUMENTS
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ PYTHON = [sys.executable]
 PYTEST = [*PYTHON, "-m", "pytest"]
 STRUCTURE = "tests/test_structure.py"
 FAULTS = "tests/test_faults.py"
-BROWSER = ("tests/test_browser.py", "tests/test_playground.py")
+BROWSER = tuple(f"tests/test_{name}.py" for name in ("browser", "playground", "reading"))
 OTHERS = [f"--ignore={path}" for path in (STRUCTURE, FAULTS, *BROWSER)]
 
 #: The commands of each stage, in the order in which they run.
@@ -32,7 +32,7 @@ STAGES = {
         [*PYTEST, "-n2", FAULTS],  # that the check fails where it must
     ],
     "book": [[*PYTHON, "tools/book.py", "--all"]],
-    "browser": [[*PYTEST, *BROWSER]],
+    "browser": [[*PYTEST, "-n2", "--dist=loadgroup", *BROWSER]],
 }
 
 #: Settings of the caller's shell that could change what a stage finds.

@@ -1,0 +1,79 @@
+"""What the tests in a browser share: Chromium, the pages, what goes wrong in one."""
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import serve
+
+ROOT = Path(__file__).resolve().parents[1]
+HTML = ROOT / "_build" / "html"
+PAGES = sorted(
+    path
+    for path in HTML.rglob("*.html")
+    if "_static" not in path.parts
+    and 'http-equiv="refresh"' not in path.read_text("utf-8").lower()
+)
+#: The pages that have a source: the others are for searching and for the lost.
+WRITTEN = [path for path in PAGES if path.parent != HTML]
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    None,
+)
+#: No sandbox, which a container may lack; no traffic of the browser's own.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+NEEDS = [
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: pages are not opened"),
+    pytest.mark.skipif(not PAGES, reason="no book here: run 'make book' first"),
+]
+
+
+@contextmanager
+def serving(folder=HTML):
+    """Serve a built book while the block runs; give its address."""
+    with serve.make_server(0, folder) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{serve.HOST}:{server.server_address[1]}"
+        server.shutdown()
+
+
+def listen(page, root):
+    """Return a list that fills with what the page asks of others, and what fails."""
+    problems = []
+
+    def on_request(request):
+        if not request.url.startswith((f"{root}/", "data:", "blob:")):
+            problems.append(f"asks {request.url}")
+
+    def on_response(response):
+        if response.status >= 400:
+            problems.append(f"gets {response.status} for {response.url}")
+
+    def on_console(message):
+        if message.type == "error":
+            problems.append(f"logs {message.text}")
+
+    page.on("request", on_request)
+    page.on("response", on_response)
+    page.on("requestfailed", lambda request: problems.append(f"misses {request.url}"))
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: problems.append(f"fails with {error}"))
+    return problems
+
+
+def settle(page):
+    """Wait until MathJax has typeset the page, if it has formulas."""
+    page.wait_for_load_state("load")
+    if page.locator(".math").count():
+        page.wait_for_function("window.MathJax?.startup?.promise !== undefined")
+        page.evaluate("() => MathJax.startup.promise.then(() => null)")
