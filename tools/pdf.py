@@ -11,6 +11,7 @@ import io
 import shutil
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -79,6 +80,19 @@ class Chapter:
     def title(self):
         """The first heading, or the file's name before it was printed."""
         return self.headings[0][1] if self.headings else self.path.stem
+
+    @cached_property
+    def places(self):
+        """The number of the page where each name is, and its height there."""
+        number = self.print.get_destination_page_number
+        return {
+            name.removeprefix("/"): (self.start + number(found), found.top)
+            for name, found in self.print.named_destinations.items()
+        }
+
+    def place(self, name):
+        """Return where a name is: at the chapter's start if there is no such name."""
+        return self.places.get(name, (self.start, None))
 
 
 def find_browser():
@@ -161,14 +175,6 @@ def make_pdf(page, title, book, report=print):
     return writer
 
 
-def place(chapter, name):
-    """Return the number of the page where a name is, and its height there."""
-    found = chapter.print.named_destinations.get(f"/{name}")
-    if found is None:
-        return chapter.start, None
-    return chapter.start + chapter.print.get_destination_page_number(found), found.top
-
-
 def add_outline(writer, book):
     """Add parts, chapters and their sections to the outline."""
     writer.add_outline_item(title="Contents", page_number=1)
@@ -180,7 +186,7 @@ def add_outline(writer, book):
             )
         above = [parts.get(chapter.part)]
         for depth, text, name in chapter.headings:
-            number, top = place(chapter, name) if depth > 1 else (chapter.start, None)
+            number, top = chapter.place(name if depth > 1 else None)
             parent = above[min(depth, len(above)) - 1]
             fit = Fit.xyz(top=top) if top is not None else Fit.fit()
             item = writer.add_outline_item(
@@ -197,13 +203,13 @@ def add_links(writer, printed, start, book):
         for reference in writer.pages[number].get("/Annots", ()):
             link = reference.get_object()
             if isinstance(link.get("/Dest"), str) and own:
-                target = place(own, link["/Dest"].removeprefix("/"))
+                target = own.place(link["/Dest"].removeprefix("/"))
             else:
                 address = urlsplit(link.get("/A", {}).get("/URI", ""))
                 chapter = files.get(Path(unquote(address.path)))
                 if address.scheme != "file" or chapter is None:
                     continue
-                target = place(chapter, unquote(address.fragment))
+                target = chapter.place(unquote(address.fragment))
                 del link["/A"]
             sheet = writer.pages[target[0]].indirect_reference
             top = NullObject() if target[1] is None else target[1]
