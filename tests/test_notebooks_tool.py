@@ -2,6 +2,7 @@
 
 import json
 
+import kernels
 import nbformat
 import notebooks
 import pytest
@@ -64,9 +65,9 @@ def test_kernels_get_the_pins_and_none_of_the_callers_settings(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("MXNET_ENGINE_TYPE", "NaiveEngine")
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
-    environment = notebooks.kernel_environment()
+    environment = kernels.kernel_environment()
     assert environment["OMP_NUM_THREADS"] == "1"
-    assert environment.items() >= notebooks.PINS.items()
+    assert environment.items() >= kernels.PINS.items()
     assert not {"MXNET_ENGINE_TYPE", "PYTHONWARNINGS"} & set(environment)
 
 

@@ -36,9 +36,9 @@ AFTER = 'print(history.num_epochs, "epochs")'
 
 #: A plugin for the check's own pytest: the instruction sets of another machine.
 OTHER_MACHINE = """\
-import notebooks
+import kernels
 
-notebooks.PINS.update(DNNL_MAX_CPU_ISA="SSE41", OPENBLAS_CORETYPE="Prescott")
+kernels.PINS.update(DNNL_MAX_CPU_ISA="SSE41", OPENBLAS_CORETYPE="Prescott")
 """
 
 

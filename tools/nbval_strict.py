@@ -14,6 +14,7 @@ from functools import cache
 from operator import eq
 from pathlib import Path
 
+import kernels
 import nbformat
 import nbval.plugin
 import notebooks
@@ -49,7 +50,7 @@ class PinnedKernel(RunningKernel):
             startup_timeout=startup_timeout,
             kernel_name=CURRENT_ENV_KERNEL_NAME,
             cwd=str(folder),
-            extra_arguments=notebooks.KERNEL_ARGUMENTS,
+            extra_arguments=kernels.KERNEL_ARGUMENTS,
             **notebooks.kernel_options(),
         )
         self._ensure_iopub_up()
@@ -197,13 +198,13 @@ def pytest_configure(config):
             raise pytest.UsageError(f"--{option} would compare less; leave it out")
     nbval.plugin.coalesce_streams = merge_streams
     if config.option.nbval and not hasattr(config, "workerinput"):
-        notebooks.prepare_kernels()
+        kernels.prepare_kernels()
 
 
 def exactness():
     """Say how exact the comparison is on this machine."""
     if can_pin():
-        pins = ", ".join(f"{name}={value}" for name, value in notebooks.PINS.items())
+        pins = ", ".join(f"{name}={value}" for name, value in kernels.PINS.items())
         return f"all outputs compared exactly, under {pins}"
     return (
         "this machine has no AVX2, so that its arithmetic cannot be pinned; numbers "
