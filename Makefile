@@ -10,8 +10,8 @@ NB ?=
 NAME ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test book pdf notebooks chapter lint format lock licenses audit \
-	newest recipe clean
+.PHONY: help setup serve lab test book pdf notebooks chapter lint format lock licenses \
+	audit newest recipe clean
 
 help:  ## show this list
 	@echo 'Dive into Recurrent Neural Networks'
@@ -27,8 +27,11 @@ setup:  ## make .venv from requirements.lock, unless it is up to date
 		"or name yours, as in 'make setup PYTHON=python3.11'." >&2; exit 2; }
 	@$(PYTHON) tools/bootstrap.py
 
-serve: setup book  ## build the book and serve it on this machine (PORT=8000)
+serve: setup book  ## serve the book on this machine, its code to run (PORT=8000)
 	@$(VENV_PYTHON) tools/serve.py $(PORT)
+
+lab: setup  ## open the notebooks in JupyterLab
+	@$(VENV_PYTHON) tools/lab.py
 
 test: setup  ## prove the project (some stages only: STAGES="lint book")
 	@$(VENV_PYTHON) tools/check.py $(STAGES)
