@@ -16,7 +16,8 @@ PYTHON = [sys.executable]
 PYTEST = [*PYTHON, "-m", "pytest"]
 STRUCTURE = "tests/test_structure.py"
 FAULTS = "tests/test_faults.py"
-BROWSER = [f"tests/test_{name}.py" for name in ("browser", "playground", "reading")]
+IN_BROWSER = ("browser", "live", "playground", "reading")
+BROWSER = [f"tests/test_{name}.py" for name in IN_BROWSER]
 OTHERS = [f"--ignore={path}" for path in (STRUCTURE, FAULTS, *BROWSER)]
 
 #: The commands of each stage, in the order in which they run.

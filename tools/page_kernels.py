@@ -12,12 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_server.auth import IdentityProvider
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.kernels.connection.channels import (
+    ZMQChannelsWebsocketConnection,
+)
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from kernels import KERNEL_ARGUMENTS, kernel_environment, prepare_kernels
 from tornado.web import HTTPError, authenticated
@@ -181,6 +185,8 @@ def make_kernel_server(
             "cookie_options": {"samesite": "Strict"},
         },
         MappingKernelManager={
+            # Kept messages keep four sockets open when a page goes as its kernel ends.
+            "buffer_offline_messages": False,
             "cull_connected": True,
             "cull_idle_timeout": idle_seconds,
             "cull_interval": max(1, min(30, idle_seconds // 2, abandoned_seconds // 2)),
@@ -199,6 +205,9 @@ def make_kernel_server(
 
 
 async def stop_kernel_server(server):
-    """End all kernels and remove what the server wrote."""
-    await server._cleanup()
+    """Hang up on the pages, end all kernels and remove what the server wrote."""
+    for connection in list(ZMQChannelsWebsocketConnection._open_sockets):
+        connection.websocket_handler.close(1001, "The server stops")
+    with suppress(asyncio.TimeoutError):  # kernels end without their server, too
+        await asyncio.wait_for(server._cleanup(), timeout=10)
     server.folder.cleanup()

@@ -200,6 +200,7 @@ class Server:
             await self._stop.wait()
         finally:
             http.stop()
+            await http.close_all_connections()
             await page_kernels.stop_kernel_server(jupyter)
 
     def _book(self):

@@ -260,6 +260,9 @@ const NO_TOKEN =
 const DIED =
   "The kernel died and was started anew (perhaps memory ran out). Its variables are " +
   "gone: run the cells from the top again.";
+const BROKEN =
+  "The connection to the kernel broke and was made anew. What the cell that ran was " +
+  "to show is lost: run it again.";
 const LEFT =
   "You had left this page, so its kernel was ended. Its variables are gone: run the " +
   "cells from the top again, on a new kernel.";
@@ -396,6 +399,7 @@ class Kernel {
 
   /* The connection broke. The kernel may still be there, as after a nap. */
   async lost() {
+    this.fail(new Trouble(BROKEN));
     try {
       await request("GET", this.path);
       await this.connect();
