@@ -87,8 +87,17 @@ function highlighted(code) {
   return nodes;
 }
 
+/* What scrolls inside itself must be within a keyboard's reach. */
+function reachable(node) {
+  requestAnimationFrame(() => {
+    const { scrollWidth, clientWidth, scrollHeight, clientHeight } = node;
+    if (scrollWidth > clientWidth || scrollHeight > clientHeight) node.tabIndex = 0;
+  });
+  return node;
+}
+
 function preformatted(classes, ...children) {
-  const pre = element("pre", {}, ...children);
+  const pre = reachable(element("pre", {}, ...children));
   return element("div", { class: `output notranslate ${classes}` },
     element("div", { class: "highlight" }, pre));
 }
@@ -203,6 +212,7 @@ class Outputs {
       stream.text = this.shorten(stream.text);
       const shown = terminalText(stream.text);
       stream.pre.replaceChildren(colored(shown));
+      reachable(stream.pre);
       stream.box.hidden = !shown.trim(); // a progress bar that has gone
     });
   }
@@ -220,7 +230,7 @@ class Outputs {
       return this.image(`data:image/svg+xml;charset=utf-8,${address}`, image);
     }
     if (data["text/html"]) {
-      const box = element("div", { class: "output text_html" });
+      const box = reachable(element("div", { class: "output text_html" }));
       box.innerHTML = text("text/html");
       return box;
     }
