@@ -39,5 +39,5 @@ def test_the_lab_opens_the_notebooks_with_a_token_and_asks_for_no_news(tmp_path)
             urlopen(f"{base}/api/contents")
         refused.value.close()
     finally:
-        process.terminate()
-        process.communicate(timeout=20)
+        process.kill()
+        process.communicate()
