@@ -37,6 +37,14 @@ def license_of(metadata):
     return ", ".join(names) or (text[0] if text else None)
 
 
+def first_line(files):
+    """Return the first line of a package's license file, if it has one."""
+    for file in files or []:
+        if file.name.upper().startswith(("LICENSE", "LICENCE", "COPYING")):
+            return next(iter(file.read_text().split("\n")), "").strip() or None
+    return None
+
+
 def shipped(root):
     """Return the files in ``data``, which others made."""
     own = {"README.md", "SHA256SUMS"}
@@ -56,7 +64,7 @@ def report(root):
         except PackageNotFoundError:
             problems.append(f"{name} is locked but not installed: run 'make setup'")
             continue
-        terms = license_of(found.metadata)
+        terms = license_of(found.metadata) or first_line(found.files)
         if not terms or terms == "UNKNOWN":
             problems.append(f"{name} names no license: find out, or do without it")
         lines.append(f"{name} {found.version}: {terms}")
