@@ -159,7 +159,8 @@ class Server:
         self.server_address = socket.getsockname()
         self.url = f"http://{HOST}:{self.server_address[1]}/"
         self.token = secrets.token_hex(24)
-        self._running, self._loop, self._stop = threading.Event(), None, None
+        self._running, self._ended = threading.Event(), threading.Event()
+        self._loop, self._stop = None, None
 
     def __enter__(self):
         return self
@@ -169,12 +170,16 @@ class Server:
 
     def serve_forever(self):
         """Answer until ``shutdown``, or until Ctrl-C in the main thread."""
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._ended.set()
 
     def shutdown(self):
-        """Have ``serve_forever``, in another thread, come to an end."""
+        """End ``serve_forever`` in another thread, and wait until it has ended."""
         self._running.wait()
         self._loop.call_soon_threadsafe(self._stop.set)
+        self._ended.wait()
 
     async def _serve(self):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
