@@ -294,7 +294,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 
 def build(root, page, monkeypatch):
     """Build a book of one page with the settings of the real one."""
-    for name in ("_ext", "_static", "references.bib"):
+    for name in ("_ext", "_static", "_templates", "references.bib"):
         place = ROOT / "book" / name
         (shutil.copytree if place.is_dir() else shutil.copy)(
             place, root / "book" / name
