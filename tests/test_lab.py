@@ -20,21 +20,20 @@ def test_kernels_of_the_lab_get_the_pins(monkeypatch):
     assert environment["D2L_RNN_PROGRESS"] == "1"
 
 
-def opened(url, seconds=20):
-    """Open an address that the Lab may print a moment before it answers."""
+def read(url, seconds=30):
+    """Return a page of the Lab, which says its address before it listens there."""
     end = time.monotonic() + seconds
     while True:
         try:
-            return urlopen(url)
-        except HTTPError:
-            raise
-        except URLError:
-            if time.monotonic() > end:
+            with urlopen(url) as answer:
+                return answer.read().decode()
+        except URLError as error:
+            if isinstance(error, HTTPError) or time.monotonic() > end:
                 raise
             time.sleep(0.1)
 
 
-def test_the_lab_opens_the_notebooks_with_a_token_and_asks_for_no_news(tmp_path):
+def test_the_lab_opens_the_notebooks_with_a_token_and_asks_for_no_news():
     command = [sys.executable, lab.__file__, "--no-browser", "--ServerApp.port=0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
@@ -42,14 +41,13 @@ def test_the_lab_opens_the_notebooks_with_a_token_and_asks_for_no_news(tmp_path)
         found = (re.search(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", x) for x in lines)
         url = next(filter(None, found))[0]
         base, token = url.split("/lab?token=")
-        with opened(url) as answer:
-            page = answer.read().decode()
+        page = read(url)
         assert "@jupyterlab/apputils-extension:announcements" in page
-        with urlopen(f"{base}/api/contents?token={token}") as answer:
-            names = {entry["name"] for entry in json.load(answer)["content"]}
+        listed = json.loads(read(f"{base}/api/contents?token={token}"))
+        names = {entry["name"] for entry in listed["content"]}
         assert {"language_models", "recurrent", "gated"} <= names
-        with urlopen(f"{base}/api/kernelspecs?token={token}") as answer:
-            assert json.load(answer)["default"] == "python3"
+        specs = json.loads(read(f"{base}/api/kernelspecs?token={token}"))
+        assert specs["default"] == "python3"
         with pytest.raises(HTTPError, match="403") as refused:
             urlopen(f"{base}/api/contents")
         refused.value.close()
