@@ -7,7 +7,6 @@ ones; the last open the chapters themselves.
 import html
 import json
 import os
-import shutil
 import signal
 import time
 from functools import partial
@@ -15,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+from browsing import CHROMIUM
 from serving import serving
 
 import nbformat
@@ -23,12 +23,6 @@ import serve
 
 BUILT = serve.HTML / "book"
 NOTEBOOKS = sorted(path for path in (serve.ROOT / "book").rglob("*.ipynb"))
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
-#: No sandbox, which a container may lack; no traffic of the browser's own.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 #: Pages opened and closed by the test under load; 20 have been tried.
 PAGES = int(os.environ.get("D2L_RNN_LOAD", "6"))
@@ -99,25 +93,14 @@ def server(book):
         yield server
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """One Chromium for all pages."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def new_page(chromium):
+def new_page(browser):
     """Return a function that opens a page of a server, let in or not."""
     contexts = []
 
     def new_page(server, path="part/lesson.html", *, token=True, **options):
         options.setdefault("viewport", {"width": 1000, "height": 800})
-        context = chromium.new_context(**options)
+        context = browser.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(30000)
         page = context.new_page()
@@ -513,10 +496,10 @@ def test_without_scripts_a_note_says_what_is_missing(server, new_page):
 
 
 @pytest.mark.parametrize("place", ["file", "http"])
-def test_a_static_page_has_no_button_and_asks_for_nothing(book, chromium, place):
+def test_a_static_page_has_no_button_and_asks_for_nothing(book, browser, place):
     handler = partial(SimpleHTTPRequestHandler, directory=str(book / "html"))
     handler.log_message = lambda *_: None
-    requests, page = [], chromium.new_page()
+    requests, page = [], browser.new_page()
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: requests.append(message.text))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as static:
@@ -571,10 +554,10 @@ def code_cells(path):
 
 
 @pages
-def test_every_chapter_shows_every_cell_of_its_notebook(chromium):
+def test_every_chapter_shows_every_cell_of_its_notebook(browser):
     find = """boxes => boxes.map(box =>
         box.querySelector(".cell_input pre").textContent.trimEnd())"""
-    page = chromium.new_page(java_script_enabled=False)
+    page = browser.new_page(java_script_enabled=False)
     built = 0
     for path in NOTEBOOKS:
         name = path.relative_to(serve.ROOT).with_suffix(".html")

@@ -2,12 +2,12 @@
 
 import json
 import math
-import shutil
 import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from browsing import CHROMIUM
 from d2l_rnn.cells import CELLS
 from d2l_rnn.decoding import choose, generate
 from d2l_rnn.export import import_arrays, import_model, import_text
@@ -26,10 +26,6 @@ import playground  # noqa: E402
 STATIC = ROOT / "book" / "_static"
 RECORD = json.loads((STATIC / "models" / "models.json").read_text("utf-8"))
 NETWORKS = [name for name, made in RECORD.items() if made["kind"] in CELLS]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
 PREFIXES = playground.PREFIXES
 
 pytestmark = pytest.mark.skipif(
@@ -44,17 +40,6 @@ def package_model(name):
     if kind == "ngram":
         return import_text(STATIC / "models" / f"{language}-text.js", int(*order))
     return import_model(STATIC / "models" / f"{name}.js")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
 
 
 def widget_page(folder, kind="", settings=None):
