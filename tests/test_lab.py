@@ -20,7 +20,7 @@ def test_kernels_of_the_lab_get_the_pins(monkeypatch):
     assert environment["D2L_RNN_PROGRESS"] == "1"
 
 
-def read(url, seconds=30):
+def read(url, seconds=60):
     """Return a page of the Lab, which says its address before it listens there."""
     end = time.monotonic() + seconds
     while True:

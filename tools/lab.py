@@ -21,6 +21,7 @@ ARGUMENTS = [
     f"--ServerApp.root_dir={ROOT / 'book'}",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
+    "--LanguageServerManager.autodetect=False",  # of Node and what else there is
 ]
 
 
