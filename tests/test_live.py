@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -102,7 +103,7 @@ def new_page(browser):
         options.setdefault("viewport", {"width": 1000, "height": 800})
         context = browser.new_context(**options)
         contexts.append(context)
-        context.set_default_timeout(30000)
+        context.set_default_timeout(60000)
         page = context.new_page()
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -178,7 +179,7 @@ def kernels(page):
     return page.evaluate("() => fetch('/api/kernels').then(r => r.json())")
 
 
-def wait_for_kernels(page, count, seconds=10):
+def wait_for_kernels(page, count, seconds=30):
     """Wait until so many kernels are left."""
     end = time.monotonic() + seconds
     while len(kernels(page)) != count and time.monotonic() < end:
@@ -470,9 +471,8 @@ def test_too_many_kernels_are_told(book, new_page):
         go_live(second)
 
 
-def test_idle_and_abandoned_kernels_end(book, new_page):
-    options = {"idle_seconds": 2, "abandoned_seconds": 2}
-    with serving(book / "html", book, **options) as server:
+def test_an_idle_kernel_ends_but_not_a_busy_one(book, new_page):
+    with serving(book / "html", book, idle_seconds=2) as server:
         page = new_page(server)
         go_live(page)
         set_code(page, 1, "import time; time.sleep(4); print('busy')")
@@ -481,12 +481,26 @@ def test_idle_and_abandoned_kernels_end(book, new_page):
         warns(page, "nothing had run on it for long")
         wait_for_kernels(page, 0)
         assert run(page, 1, "print('again')") == "again"
-        page.route("**/api/kernels/*", lambda route: route.abort())  # no farewell
-        page.goto("about:blank")
-        page.unroute_all()
-        page.goto(server.url)
-        assert len(kernels(page)) == 1
-        wait_for_kernels(page, 0)
+
+
+def test_a_kernel_ends_whose_page_has_crashed(book, new_page):
+    from playwright.sync_api import Error
+
+    with serving(book / "html", book, abandoned_seconds=2) as server:
+        page = new_page(server)
+        other = page.context.new_page()
+        other.goto(server.url)
+        go_live(page)
+        set_code(page, 1, "while True: pass")
+        press(page, "Run (cell 1)")
+        says(page, "Running cell 1")
+        assert len(kernels(other)) == 1
+        crashed = []
+        page.on("crash", lambda page: crashed.append(page))
+        with suppress(Error):
+            page.goto("chrome://crash")
+        wait_for_kernels(other, 0)
+        assert crashed
 
 
 def test_without_scripts_a_note_says_what_is_missing(server, new_page):
