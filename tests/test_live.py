@@ -89,8 +89,8 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(book):
-    """Its server."""
-    with serving(book / "html", book) as server:
+    """Its server, with room for kernels whose page did not say farewell."""
+    with serving(book / "html", book, limit=50) as server:
         yield server
 
 
