@@ -470,7 +470,7 @@ def test_the_helper_writes_sound_headers(archive):
         (SPARSE + header(512) + b"9\n" + b"9" * 510, "is damaged"),
         (SPARSE + header(512) + b"1\n0\n512\n".ljust(512, b"\0"), "is a link, a devi"),
         (b"9" * 600 + tarred(), "is damaged"),
-        (bytes(1024), "holds no reviews"),
+        (bytes(1024), "holds no reviews|is damaged"),  # Python 3.10 seeks in it
         (tarred() + b"x", "has a damaged header at byte"),
         (tarred() + tarred(), "has a damaged header at byte"),
         (tarred() + bytes(100_000), "has more headers or padding than IMDB's"),
