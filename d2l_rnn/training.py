@@ -126,8 +126,8 @@ def train(
         patience = check_positive_int("patience", patience, unit=" of epochs")
         if valid is None:
             raise ValueError("patience needs valid: the held-out data it watches")
-    if hasattr(batches, "ids"):
-        check_ids("batches.ids", batches.ids, model.vocab_size)
+    for name in ("ids", "Y"):  # a text's symbols, or the labels of rows
+        check_ids(f"batches.{name}", getattr(batches, name, []), model.vocab_size)
     run = _Run(model, batches, lr, optimizer, clip)
     if checkpoint is not None:
         run.begin(Path(checkpoint))

@@ -7,6 +7,8 @@ from itertools import count, islice, pairwise
 
 from d2l_rnn import training
 from d2l_rnn._progress import progress
+from d2l_rnn.classifiers import SequenceClassifier
+from d2l_rnn.datasets import LabelledBatches
 from d2l_rnn.decoding import generate
 from d2l_rnn.metrics import cross_entropy, perplexity
 from d2l_rnn.models import GluonModel, LanguageModel, rnn_model
@@ -644,3 +646,10 @@ def test_with_patience_the_best_weights_come_back_at_the_end_too():
     assert epochs < 3
     train(best, text_batches(), epochs=epochs, lr=0.5)
     assert_same_weights(model, weights_of(best))
+
+
+def test_labels_that_the_model_has_no_class_for_are_named():
+    model = SequenceClassifier(4, 3, vocab_size=6, embed_size=2)
+    batches = LabelledBatches([[1, 2], [3, 4]], [2, 3], 2)
+    with pytest.raises(ValueError, match=r"batches.Y must lie in 0\.\.2, got .* 3"):
+        train(model, batches, epochs=1, lr=0.1)
