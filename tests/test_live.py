@@ -128,7 +128,9 @@ def lesson(new_page, server):
 
 def go_live(page):
     press(page, "Run this page’s code")
-    page.wait_for_selector("html[data-live]")
+    live, warning = page.locator("html[data-live]"), page.locator(".live-message")
+    live.or_(warning.filter(visible=True)).wait_for()
+    assert live.count(), f"the page warns: {warning.all_inner_texts()}"
 
 
 def press(page, name):
