@@ -8,15 +8,16 @@ PORT ?= 8000
 STAGES ?=
 NB ?=
 NAME ?=
+MODULES ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve lab test book pdf notebooks chapter lint format lock licenses \
-	audit newest recipe clean
+	audit newest recipe mutants notebook-mutants clean
 
 help:  ## show this list
 	@echo 'Dive into Recurrent Neural Networks'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1|\2/p' Makefile | \
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' Makefile | \
 		while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'PYTHON=python3.12 chooses the Python, from 3.10 to 3.13.'
@@ -70,6 +71,12 @@ newest: setup  ## try the newest versions that requirements.in allows (needs uv)
 
 recipe: setup  ## run the Dockerfile's steps in a clean folder, without Docker
 	@rm -rf _build/recipe && $(VENV_PYTHON) tools/recipe.py --without-apt _build/recipe
+
+mutants: setup  ## count the small faults that tests catch (MODULES="clipping")
+	@$(VENV_PYTHON) tools/mutants.py $(MODULES)
+
+notebook-mutants: setup  ## change a digit in every notebook (some only: NB=...)
+	@$(VENV_PYTHON) tools/notebook_mutants.py $(NB)
 
 clean:  ## remove what was built; .venv and the texts in _build/edit stay
 	[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name edit -exec rm -rf {} +
