@@ -99,6 +99,16 @@ def test_the_limits_of_perplexity():
     assert perplexity(math.inf, 10) == math.inf
     assert perplexity(1e6, 10) == perplexity(709.9, 1) == math.inf
     assert perplexity(600.0, 1) == pytest.approx(math.exp(600))
+    assert perplexity(2 * 699.99, 2) == pytest.approx(math.exp(699.99))
+    assert perplexity(700.0, 1) == math.inf
+
+
+@pytest.mark.parametrize("measure", [perplexity, bits_per_token])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_total_in_another_type_is_used_in_double_precision(measure, kind):
+    value = measure(kind(1.1), 3)
+    assert type(value) is float
+    assert value == measure(float(kind(1.1)), 3)
 
 
 @pytest.mark.parametrize("measure", [perplexity, bits_per_token])
@@ -136,8 +146,11 @@ def test_accuracy_counts_the_hits(case):
 @pytest.mark.parametrize("shape", [(2,), (3, 2), (0,)])
 def test_accuracy_needs_one_label_a_token(shape):
     logits = np.zeros((3, 4)) if shape != (0,) else np.zeros((0, 4))
-    with pytest.raises(ValueError, match=r"labels must have the shape .* at least one"):
+    with pytest.raises(ValueError, match="and hold at least one token, got") as caught:
         accuracy(logits, np.zeros(shape))
+    message = str(caught.value)
+    assert message.startswith(f"labels must have the shape {(len(logits),)} and")
+    assert message.endswith(f"got {shape}")
 
 
 @pytest.mark.parametrize(
@@ -152,6 +165,12 @@ def test_repetition_is_the_share_of_runs_seen_before(tokens, n, rate):
 def test_a_text_without_a_run_has_no_rate():
     with pytest.raises(ValueError, match="tokens must hold at least n = 4, got 3"):
         repetition_rate("abc")
+
+
+@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (1.5, TypeError)])
+def test_the_length_of_a_run_must_be_a_positive_integer(n, error):
+    with pytest.raises(error, match=f"n must be a whole number of .* got {n}"):
+        repetition_rate("abcabc", n)
 
 
 def test_bits_of_a_loss_that_is_no_number_are_refused():

@@ -200,6 +200,27 @@ def test_an_epoch_left_early_does_not_change_the_next(kind):
     np.testing.assert_array_equal(epoch(left), epoch(whole))
 
 
+@both
+def test_epochs_are_counted_and_can_be_returned_to(kind):
+    batches, later = positions(kind, 2, 10, 99), positions(kind, 2, 10, 99)
+    epochs = [epoch(batches) for _ in range(3)]
+    assert batches.epoch == 3
+    later.epoch = 2
+    np.testing.assert_array_equal(epoch(later), epochs[2])
+
+
+@both
+def test_the_seed_is_zero_where_none_is_given(kind):
+    given_none = kind(np.arange(129), 2, 10)
+    np.testing.assert_array_equal(epoch(given_none), epoch(positions(kind, 2, 10, 99)))
+
+
+def test_how_many_batches_there_are_is_for_each_kind_to_say():
+    general = RandomBatches.__base__(range(20), 2, 5)
+    with pytest.raises(NotImplementedError):
+        general.coverage(0)
+
+
 def test_only_consecutive_batches_carry_the_state():
     assert ConsecutiveBatches.carries_state
     assert not RandomBatches.carries_state

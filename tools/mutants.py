@@ -90,6 +90,7 @@ def test_in_fork(folder, targets, log, seconds):
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1), os.dup2(out, 2)
         os.chdir(folder)
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         import pytest
 
         os._exit(int(pytest.main([*PYTEST, "--rootdir=.", *targets])))
@@ -110,8 +111,7 @@ def verdict(status, log):
 
 def prepare(folder):
     """Import once what every fork would; let Hypothesis draw the same each time."""
-    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(folder)}
-    os.environ["D2L_RNN_PROGRESS"] = "0"
+    os.environ |= {"PYTHONPATH": str(folder), "D2L_RNN_PROGRESS": "0"}
     sys.path[:0] = [str(folder), str(folder / "tests")]
     import d2l_rnn  # noqa: F401, I001
     import hypothesis.extra.numpy
