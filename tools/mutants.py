@@ -101,6 +101,8 @@ def test_in_fork(folder, targets, log, seconds):
 def verdict(status, log):
     """Translate a wait status: pytest's exit code, or the signal that ended it."""
     if os.WIFSIGNALED(status):
+        if os.WTERMSIG(status) in (signal.SIGINT, signal.SIGTERM):
+            raise KeyboardInterrupt
         stopped = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
         return "timed out" if stopped else "caught"
     code = os.WEXITSTATUS(status)

@@ -60,10 +60,12 @@ def swaps(node):
             yield "keywords", node.keywords[:i] + node.keywords[i + 1 :]
     if isinstance(node, ast.Return) and node.value is not None:
         yield "value", ast.Constant(None)
-    for field in ("operand", "value", "test", "left", "right", "elt"):
-        inner = getattr(node, field, None)
-        if isinstance(inner, ast.UnaryOp) and isinstance(inner.op, (ast.Not, ast.USub)):
-            yield field, inner.operand
+    for field, child in ast.iter_fields(node):
+        if is_not_or_minus(child):
+            yield field, child.operand
+        for i, part in enumerate(child if isinstance(child, list) else ()):
+            if is_not_or_minus(part):
+                yield field, [*child[:i], part.operand, *child[i + 1 :]]
     for field in ("body", "orelse", "finalbody"):
         block = getattr(node, field, None)
         for i, statement in enumerate(block if isinstance(block, list) else ()):
@@ -75,6 +77,11 @@ def swaps(node):
             for i, value in enumerate(values):
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     yield field, [*values[:i], ast.Constant("?"), *values[i + 1 :]]
+
+
+def is_not_or_minus(node):
+    """Say whether a node is ``not x`` or ``-x``."""
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub))
 
 
 def is_swapped(test):
