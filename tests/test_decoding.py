@@ -467,3 +467,10 @@ def test_a_hypothesis_says_what_it_is():
     assert hypothesis.text == "ab"
     with pytest.raises(FrozenInstanceError):
         hypothesis.text = "ba"
+
+
+def test_of_many_equal_extensions_the_first_are_kept():
+    vocab = Vocab(map(chr, range(1000, 1100)))
+    model = Fixed(np.full(100, 0.01))
+    found = beam_search(model, vocab, vocab.tokens[0], 1, beam_width=5)
+    assert [h.ids for h in found] == [(0,), (1,), (2,), (3,), (4,)]

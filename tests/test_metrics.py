@@ -176,3 +176,8 @@ def test_the_length_of_a_run_must_be_a_positive_integer(n, error):
 def test_bits_of_a_loss_that_is_no_number_are_refused():
     with pytest.raises(ValueError, match="total_loss must be a sum"):
         bits_per_token(float("nan"), 3)
+
+
+def test_labels_of_another_shape_are_told_all_axes_that_they_want():
+    with pytest.raises(ValueError, match=r"the shape \(2, 3\) and .* got \(2,\)"):
+        accuracy(np.zeros((2, 3, 4)), np.zeros(2))

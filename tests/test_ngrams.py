@@ -245,3 +245,21 @@ def test_a_failed_fit_loses_nothing():
         with pytest.raises((ValueError, TypeError)):
             model.fit(bad)
     np.testing.assert_array_equal(model.probs([0]), before)
+
+
+def test_a_model_says_what_it_is():
+    assert repr(NGramModel(3, 5)) == "NGramModel(3, 5, smoothing='kneser_ney')"
+
+
+def test_a_context_as_long_as_the_order_is_too_long():
+    model = NGramModel(2, 3).fit([0, 1, 2, 0])
+    assert model.probs([1]).sum() == pytest.approx(1)
+    with pytest.raises(ValueError, match="at most order - 1 = 1 symbols, got 2"):
+        model.probs([0, 1])
+
+
+def test_a_prequential_score_forgets_what_was_fitted():
+    text = [0, 1, 2, 0, 1, 1, 0]
+    fresh = NGramModel(3, 3).prequential_log_prob(text)
+    fitted = NGramModel(3, 3).fit([2, 2, 1, 0, 2]).prequential_log_prob(text)
+    np.testing.assert_array_equal(fitted, fresh)
