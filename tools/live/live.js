@@ -388,7 +388,12 @@ class Kernel {
 
   async restart() {
     this.fail(new Trouble("The kernel was restarted before this cell was done."));
+    // A new connection waits until the new kernel answers; the old one may lose
+    // what is sent before that.
+    this.socket.onclose = null;
+    this.socket.close();
     await request("POST", `${this.path}/restart`);
+    await this.connect();
   }
 
   /* End the kernel; with keepalive even as the page goes away. */
