@@ -13,12 +13,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from mxnet import gluon
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from d2l_rnn.classifiers import SequenceClassifier
-from d2l_rnn.models import GluonModel, LastStep, rnn_model
+from d2l_rnn.models import GLUON_LAYERS, GluonModel, LastStep, rnn_model
 from d2l_rnn.text import Vocab
 
 __all__ = ["load_model", "read", "save_model", "write"]
@@ -180,7 +179,6 @@ def _make(settings):
     if kind == "SequenceClassifier":
         return SequenceClassifier(**options)
     if kind == "GluonModel":
-        name, layer = options.pop("layer"), options.pop("layer_options")
-        layers = {"RNN": gluon.rnn.RNN, "GRU": gluon.rnn.GRU, "LSTM": gluon.rnn.LSTM}
-        return GluonModel(layers[name](**layer), **options)
+        layer = GLUON_LAYERS[options.pop("layer").lower()]
+        return GluonModel(layer(**options.pop("layer_options")), **options)
     raise ValueError(f"model has the unknown kind {kind!r}: update the package")

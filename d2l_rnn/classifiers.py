@@ -4,12 +4,9 @@ import numpy as np
 from mxnet import gluon, init, nd
 
 from d2l_rnn._checks import check_positive_int
-from d2l_rnn.models import LanguageModel, check_dropout, draw_glorot
+from d2l_rnn.models import LanguageModel, check_dropout, draw_glorot, gluon_layer
 
 __all__ = ["SequenceClassifier"]
-
-#: The gluon layers by name, and which of their stacked gates forgets.
-_LAYERS = {"rnn": gluon.rnn.RNN, "gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}
 
 #: How one vector is made of a layer's outputs.
 _READS = ("last", "end", "mean", "max")
@@ -70,8 +67,6 @@ class SequenceClassifier(LanguageModel):
         dropout=0.0,
         seed=0,
     ):
-        if cell not in _LAYERS:
-            raise ValueError(f"cell must be one of {sorted(_LAYERS)}, got {cell!r}")
         if read not in _READS:
             raise ValueError(f"read must be one of {list(_READS)}, got {read!r}")
         if (vocab_size is None) == (num_inputs is None):
@@ -97,7 +92,8 @@ class SequenceClassifier(LanguageModel):
         self.layers = {}
         for layer in range(num_layers):
             for direction in directions:
-                self.layers[f"{direction}{layer}_"] = _make(cell, num_hiddens, width)
+                name = f"{direction}{layer}_"
+                self.layers[name] = gluon_layer(cell, num_hiddens, input_size=width)
             width = len(directions) * num_hiddens
         num_outputs = 1 if num_classes == 2 else num_classes
         self.output = gluon.nn.Dense(num_outputs, flatten=False, in_units=width)
@@ -189,12 +185,6 @@ class SequenceClassifier(LanguageModel):
                 short = name[len(block.prefix) :].removeprefix("l0_")
                 params[prefix + short] = param.data()
         return params
-
-
-def _make(cell, num_hiddens, input_size):
-    """Return one gluon layer in one direction."""
-    options = {"activation": "tanh"} if cell == "rnn" else {}
-    return _LAYERS[cell](num_hiddens, input_size=input_size, **options)
 
 
 def _reverse(sequence, lengths):

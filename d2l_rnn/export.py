@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-from mxnet import autograd, gluon, nd
+from mxnet import autograd, nd
 
 from d2l_rnn._checks import check_ids
-from d2l_rnn.models import GluonModel
+from d2l_rnn.models import GLUON_LAYERS, GluonModel, gluon_layer
 from d2l_rnn.ngrams import NGramModel
 from d2l_rnn.text import Vocab
 
@@ -27,9 +27,6 @@ __all__ = [
     "import_text",
     "influence",
 ]
-
-#: The gluon layers that can be exported, by the name of their kind.
-LAYERS = {"rnn": gluon.rnn.RNN, "gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}
 
 #: From the names of a GluonModel's parameters to those in the file.
 NAMES = {
@@ -89,8 +86,7 @@ def import_model(path):
     """
     data = _read(path)
     kind, vocab = data["kind"], Vocab(data["tokens"])
-    options = {"activation": "tanh"} if kind == "rnn" else {}
-    layer = LAYERS[kind](data["num_hiddens"], **options)
+    layer = gluon_layer(kind, data["num_hiddens"])
     model = GluonModel(layer, len(vocab), embed_size=data["embed_size"])
     model.set_weights(
         {name: nd.array(_unpack(data["weights"][n])) for name, n in NAMES.items()}
@@ -159,8 +155,7 @@ def influence(model, ids):
     numpy.ndarray of float32, shape (T, T)
         0 above the diagonal: the future moves nothing.
 
-    >>> layer = gluon.rnn.RNN(4, activation="tanh")
-    >>> model = GluonModel(layer, vocab_size=5, embed_size=3)
+    >>> model = GluonModel(gluon_layer("rnn", 4), vocab_size=5, embed_size=3)
     >>> influence(model, [0, 3, 1, 2])[0].round(3)[1:]
     array([0., 0.], dtype=float32)
     """
@@ -183,7 +178,7 @@ def influence(model, ids):
 def _kind(model):
     """Return the kind of a model that a page can compute, or say what is wrong."""
     layer = getattr(model, "layer", None)
-    kinds = [kind for kind, known in LAYERS.items() if isinstance(layer, known)]
+    kinds = [kind for kind, known in GLUON_LAYERS.items() if isinstance(layer, known)]
     wanted = {NAMES[name] for name in getattr(model, "params", {}) if name in NAMES}
     relu = getattr(layer, "_mode", "") == "rnn_relu"
     if not kinds or relu or wanted != set(NAMES.values()) or len(model.params) != 7:

@@ -337,6 +337,23 @@ class GluonModel(LanguageModel):
         return tuple(self.layer.begin_state(batch_size))
 
 
+#: The gluon layers by the name of their cell.
+GLUON_LAYERS = {"rnn": gluon.rnn.RNN, "gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}
+
+
+def gluon_layer(cell, num_hiddens, **options):
+    """Return a new gluon layer; an RNN's units are tanh, not ReLU as by default.
+
+    >>> gluon_layer("rnn", 4)._mode, gluon_layer("gru", 4)._mode
+    ('rnn_tanh', 'gru')
+    """
+    if cell not in GLUON_LAYERS:
+        raise ValueError(f"cell must be one of {sorted(GLUON_LAYERS)}, got {cell!r}")
+    if cell == "rnn":
+        options = {"activation": "tanh"} | options
+    return GLUON_LAYERS[cell](num_hiddens, **options)
+
+
 def _layer_options(layer):
     """Return the arguments that make a gluon layer like this one.
 

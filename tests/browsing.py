@@ -1,11 +1,11 @@
 """What the tests in a browser share: Chromium, the pages, what goes wrong in one."""
 
-import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
+import pdf
 import pytest
 import serve
 
@@ -20,10 +20,7 @@ PAGES = sorted(
 #: The pages that have a source: the others are for searching and for the lost.
 WRITTEN = [path for path in PAGES if path.parent != HTML]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
+CHROMIUM = pdf.find_browser()
 #: No sandbox, which a container may lack; no traffic of the browser's own.
 ARGUMENTS = [
     "--no-sandbox",

@@ -287,6 +287,12 @@ def test_a_published_page_says_how_colab_is_set_up(published):
     assert "git clone --depth 1 --branch main" in setup
     assert "https://github.com/example/d2l-rnn" in setup
     assert f"mxnet==1.9.1 &quot;numpy=={pinned[1]}&quot;" in setup
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    needed = re.search(r"^dependencies = \[(.*?)^\]", project, re.S | re.M)[1]
+    names = re.findall(r'^ *"([\w-]+)', needed, re.M)
+    assert {"mxnet", "safetensors"} <= set(names)
+    installed = re.findall(r"[\w-]+", " ".join(re.findall(r"%pip.*", setup)))
+    assert set(names) <= set(installed)
     assert "%cd /content/course/book/gated" in setup
     assert "course-launch" not in (published / "book/index.html").read_text("utf-8")
 

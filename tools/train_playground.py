@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 
 from d2l_rnn.export import (
-    LAYERS,
     export_arrays,
     export_model,
     export_text,
@@ -25,7 +24,7 @@ from d2l_rnn.export import (
     influence,
 )
 from d2l_rnn.metrics import bits_per_token
-from d2l_rnn.models import GluonModel
+from d2l_rnn.models import GLUON_LAYERS, GluonModel, gluon_layer
 from d2l_rnn.sampling import ConsecutiveBatches
 from d2l_rnn.text import load_corpus
 from d2l_rnn.training import evaluate, train
@@ -95,9 +94,8 @@ def train_network(name):
     language, _, kind = name.partition("-")
     vocab, text, held_out = texts(language)
     s = COMMON[language]
-    options = {"activation": "tanh"} if kind == "rnn" else {}
     model = GluonModel(
-        LAYERS[kind](NUM_HIDDENS[name], **options),
+        gluon_layer(kind, NUM_HIDDENS[name]),
         len(vocab),
         embed_size=s["embed_size"],
         dropout=s["dropout"],
@@ -159,7 +157,7 @@ def export_influence(name):
     """Write what each character of a sentence changes in later predictions."""
     vocab, _, _ = texts("english")
     arrays = {}
-    for kind in LAYERS:
+    for kind in GLUON_LAYERS:
         model, _ = import_model(FOLDER / f"english-{kind}.js")
         arrays[kind] = influence(model, vocab.encode(SENTENCE))
     export_arrays(arrays, FOLDER / f"{name}.js", text=SENTENCE)

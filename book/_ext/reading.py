@@ -52,7 +52,8 @@ it asks. It needs Python 3.10 to 3.12, and takes a minute.</p>
 #: What makes a notebook run on Colab, with NumPy as MXNet needs it.
 COLAB_SETUP = """\
 !git clone --depth 1 --branch {branch} {url} /content/course
-%pip install --quiet mxnet==1.9.1 "numpy=={numpy}" "setuptools<81" tqdm
+%pip install --quiet mxnet==1.9.1 "numpy=={numpy}" "setuptools<81"
+%pip install --quiet tqdm matplotlib safetensors scikit-learn
 %pip install --quiet --no-deps --editable /content/course
 %cd /content/course/{folder}"""
 
