@@ -17,7 +17,8 @@ def show_source(thing, *, doc=False):
     Parameters
     ----------
     thing : function or class
-        Anything of this package that Python code defines.
+        Anything of this package that Python code defines. The decorators that wrap a
+        function are left out: they only check its arguments.
     doc : bool
         Whether to keep the docstring; chapters explain in their own words.
 
@@ -33,7 +34,7 @@ def show_source(thing, *, doc=False):
     try:
         if not (inspect.isroutine(thing) or inspect.isclass(thing)):
             raise TypeError
-        lines, first = inspect.getsourcelines(thing)
+        lines, first = _definition(thing)
     except (TypeError, OSError) as error:
         raise TypeError(
             f"thing must be a function or class written in Python, got {thing!r}"
@@ -44,6 +45,16 @@ def show_source(thing, *, doc=False):
     if not doc:
         code = _without_docstring(code)
     return Markdown(f"`{name}`, line {first}\n\n```python\n{code.rstrip()}\n```")
+
+
+def _definition(thing):
+    """Return the lines of a definition, from ``def`` or ``class`` on, and the first."""
+    lines, first = inspect.getsourcelines(thing)
+    if not hasattr(thing, "__wrapped__"):
+        return lines, first
+    tree = ast.parse(inspect.cleandoc("\n" + "".join(lines)))
+    skipped = tree.body[0].lineno - 1
+    return lines[skipped:], first + skipped
 
 
 def _without_docstring(code):

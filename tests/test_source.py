@@ -29,6 +29,30 @@ FUNCTIONS = [
 everything = pytest.mark.parametrize("thing", FUNCTIONS, ids=lambda f: f.__qualname__)
 
 FOREIGN = '''
+import functools
+from dataclasses import dataclass
+
+
+def twice(times):
+    return lambda function: functools.wraps(function)(lambda *x: times * function(*x))
+
+
+@twice(
+    times=2,
+)
+@twice(3)
+def checked(x):
+    """Say x."""
+    return x
+
+
+@dataclass
+class Point:
+    """A place."""
+
+    x: float = 0
+
+
 class Base:
     def start(self):
         """Begin."""
@@ -40,6 +64,10 @@ class Model(Base):
     def start(self):
         print("first")
         print("second")
+
+    @twice(2)
+    def turn(self):
+        return 1
 
     def stop(self):
         """End."""
@@ -77,6 +105,8 @@ def without_docstring(thing):
     tree = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
     if ast.get_docstring(tree) is not None:
         tree.body = tree.body[1:]
+    if hasattr(thing, "__wrapped__"):
+        tree.decorator_list = []
     return ast.dump(tree)
 
 
@@ -98,8 +128,23 @@ def test_the_file_and_the_line_are_right(thing):
 
 @everything
 def test_the_docstring_can_be_kept(thing):
+    if hasattr(thing, "__wrapped__"):
+        pytest.skip("a decorator is left out")
     _, _, code = shown(thing, doc=True)
     assert code == textwrap.dedent(inspect.getsource(thing)).rstrip()
+
+
+def test_a_decorator_that_wraps_is_left_out_and_others_stay(foreign):
+    for thing, first in (
+        (foreign.checked, "def checked(x):"),
+        (foreign.Model.turn, "def turn(self):"),
+        (foreign.Point, "@dataclass"),
+    ):
+        _, line, code = shown(thing)
+        assert code.splitlines()[0] == first
+        assert FOREIGN.splitlines()[line - 1].strip() == first
+    _, _, code = shown(foreign.checked, doc=True)
+    assert code == 'def checked(x):\n    """Say x."""\n    return x'
 
 
 def test_comments_and_blank_lines_are_kept():
