@@ -16,10 +16,10 @@ import tarfile
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from d2l_rnn._checks import check_path
 from d2l_rnn._progress import progress
 from d2l_rnn.datasets import Digits, Reviews
 from d2l_rnn.text import MAX_BYTES
@@ -85,6 +85,7 @@ def read_idx(path):
         than the header states or than `text.MAX_BYTES`, a damaged ``.gz``.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "labels-idx1-ubyte")
     ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4]))
@@ -132,7 +133,7 @@ def load_mnist(folder):
     >>> load_mnist("~/mnist")  # doctest: +SKIP
     Digits(60000 train, 10000 test)
     """
-    folder = Path(folder).expanduser()
+    folder = check_path("folder", folder)
     if not folder.is_dir():
         error = ValueError if folder.exists() else FileNotFoundError
         raise error(
@@ -226,22 +227,22 @@ class _Refused(ValueError):
 
 
 @contextmanager
-def _opened(path, wanted):
+def _opened(path, wanted, name="path"):
     """Open a file; whatever its content sets off becomes a ValueError on the path."""
-    path = Path(path).expanduser()
+    path = check_path(name, path)
     if path.is_dir():
-        raise ValueError(f"path {str(path)!r} is a folder: name {wanted} in it")
+        raise ValueError(f"{name} {str(path)!r} is a folder: name {wanted} in it")
     if not path.is_file():
-        raise FileNotFoundError(f"path {str(path)!r} does not exist: name {wanted}")
+        raise FileNotFoundError(f"{name} {str(path)!r} does not exist: name {wanted}")
     with path.open("rb") as file:
         try:
             yield file
         except _Refused as error:
-            raise ValueError(f"path {str(path)!r} {error}") from None
+            raise ValueError(f"{name} {str(path)!r} {error}") from None
         # On made-up bytes the readers of gzip, tar and zip raise a dozen kinds.
         except Exception as error:
             raise ValueError(
-                f"path {str(path)!r} is damaged ({error or repr(error)}): fetch it "
+                f"{name} {str(path)!r} is damaged ({error or repr(error)}): fetch it "
                 "again"
             ) from error
 
@@ -633,7 +634,7 @@ class _Made:
 
 def _read_words(path):
     """Return the words of Keras's word index by their indices."""
-    with _opened(path, "imdb_word_index.json") as file:
+    with _opened(path, "imdb_word_index.json", "word_index") as file:
         data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise _Refused(f"holds more than the limit of {MAX_BYTES:,} bytes")

@@ -11,11 +11,21 @@ compute it for all steps in one product. ``state`` is a tuple whose first member
 the hidden state H, (batch_size, num_hiddens).
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from mxnet import nd
+
+from d2l_rnn._checks import (
+    check_arrays,
+    check_number,
+    check_offers,
+    check_positive_int,
+    check_type,
+    shown,
+)
 
 __all__ = [
     "CELLS",
@@ -35,6 +45,42 @@ __all__ = [
 ]
 
 
+def _checked(step):
+    """Have a step function say what does not fit, also where MXNet would stretch it."""
+
+    @functools.wraps(step)
+    def checked_step(XW, state, params):
+        try:
+            if _fits(XW.shape, *[array.shape for array in state]):
+                return step(XW, state, params)
+        except Exception:  # of any kind, since anything may have been passed
+            pass
+        raise _misfit(step.__name__, XW, state, params)
+
+    return checked_step
+
+
+def _fits(XW, H, *others):
+    """Return whether these shapes are those of an input and of a state."""
+    same = all(shape == H for shape in others)
+    return same and len(XW) == len(H) == 2 and XW[0] == H[0] and not XW[1] % H[1]
+
+
+def _misfit(name, XW, state, params):
+    """Return an error that says what a step function was given."""
+    check_type("XW", XW, nd.NDArray, "an NDArray (batch_size, num_gates × num_hiddens)")
+    shapes = [array.shape for array in check_arrays("state", state)]
+    check_type("params", params, dict, "a dict of NDArrays by name")
+    given = {key: getattr(array, "shape", array) for key, array in params.items()}
+    return ValueError(
+        f"XW of shape {XW.shape}, state of shapes {shapes} and params of shapes "
+        f"{given} do not fit {name}: XW must be (batch_size, num_gates × num_hiddens), "
+        "each array of the state (batch_size, num_hiddens), and params those that "
+        "init_cell makes for this cell, all of one dtype"
+    )
+
+
+@_checked
 def rnn_step(XW, state, params):
     """Take one step of the plain recurrent network (Elman 1990).
 
@@ -49,6 +95,7 @@ def rnn_step(XW, state, params):
     return (_tanh(XW + nd.dot(H, params["W_hh"])),)
 
 
+@_checked
 def gru_step(XW, state, params):
     """Take one step of the gated recurrent unit (Cho et al. 2014).
 
@@ -68,6 +115,7 @@ def gru_step(XW, state, params):
     return (Z * H + (1 - Z) * candidate,)
 
 
+@_checked
 def gru_cudnn_step(XW, state, params):
     """Take one step of the GRU as cuDNN and ``gluon.rnn.GRU`` define it.
 
@@ -83,6 +131,7 @@ def gru_cudnn_step(XW, state, params):
     return (Z * H + (1 - Z) * candidate,)
 
 
+@_checked
 def lstm_step(XW, state, params):
     """Take one step of the LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 
@@ -98,6 +147,7 @@ def lstm_step(XW, state, params):
     return _sigmoid(gates_O) * _tanh(C), C
 
 
+@_checked
 def peephole_step(XW, state, params):
     """Take one step of the LSTM with peepholes (Gers & Schmidhuber 2000).
 
@@ -112,6 +162,7 @@ def peephole_step(XW, state, params):
     return _sigmoid(gates_O + params["w_co"] * C) * _tanh(C), C
 
 
+@_checked
 def cifg_step(XW, state, params):
     """Take one step of the LSTM with coupled input and forget gates, I = 1 − F.
 
@@ -124,6 +175,7 @@ def cifg_step(XW, state, params):
     return _sigmoid(gates_O) * _tanh(C), C
 
 
+@_checked
 def no_forget_step(XW, state, params):
     """Take one step of the LSTM of 1997, whose forget gate is the constant 1.
 
@@ -135,6 +187,7 @@ def no_forget_step(XW, state, params):
     return _sigmoid(gates_O) * _tanh(C), C
 
 
+@_checked
 def depth_gated_step(XW, state, params):
     """Take one step of two LSTM layers joined by a depth gate (Yao et al. 2015).
 
@@ -156,6 +209,7 @@ def depth_gated_step(XW, state, params):
     return _sigmoid(gates_O) * _tanh(C), C, H_below, C_below
 
 
+@_checked
 def clockwork_step(XW, state, params):
     """Take one step of the clockwork network (Koutník et al. 2014).
 
@@ -260,6 +314,9 @@ def init_cell(cell, num_inputs, num_hiddens, *, rng, scale):
     >>> {name: param.shape for name, param in params.items()}
     {'W_xh': (3, 8), 'W_hh': (2, 8), 'b_h': (8,)}
     """
+    check_type("cell", cell, Cell, "one of CELLS, such as CELLS['lstm']")
+    num_hiddens = check_positive_int("num_hiddens", num_hiddens)
+    num_inputs = check_positive_int("num_inputs", num_inputs)
     width = cell.num_gates * num_hiddens
     params = {"W_xh": draw_weights(num_inputs, width, rng=rng, scale=scale)}
     for name, shape in cell.recurrent.items():
@@ -281,6 +338,10 @@ def draw_weights(num_rows, num_columns, *, rng, scale):
     >>> draw_weights(2, 3, rng=rng, scale=0.01).shape
     (2, 3)
     """
+    num_rows = check_positive_int("num_rows", num_rows)
+    num_columns = check_positive_int("num_columns", num_columns)
+    scale = check_number("scale", scale, 0)
+    check_offers("rng", rng, ["normal"], "numpy.random.default_rng(seed) makes one")
     weights = rng.normal(0, scale, (num_rows, num_columns))
     return nd.array(weights.astype(np.float32))
 
@@ -303,6 +364,12 @@ def unroll(step, XW, state, params):
     (NDArray of shape (num_steps, batch_size, num_hiddens), tuple)
         The hidden states of all steps, and the state after the last.
     """
+    check_type("step", step, Callable, "a function (XW, state, params) -> state")
+    if not isinstance(XW, nd.NDArray) or XW.ndim != 3 or not XW.shape[0]:
+        raise ValueError(
+            "XW must be an NDArray (num_steps, batch_size, num_gates × num_hiddens) "
+            f"with at least one step, got {shown(XW)}"
+        )
     num_steps = XW.shape[0]
     steps = nd.split(XW, num_outputs=num_steps, axis=0, squeeze_axis=True)
     outputs = []

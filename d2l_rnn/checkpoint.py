@@ -10,20 +10,38 @@ import hashlib
 import json
 import os
 import tempfile
+from operator import mul
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from d2l_rnn._checks import (
+    check_choice,
+    check_new_file,
+    check_path,
+    check_positive_int,
+    check_type,
+    shown,
+)
 from d2l_rnn.classifiers import SequenceClassifier
-from d2l_rnn.models import GLUON_LAYERS, GluonModel, LastStep, rnn_model
+from d2l_rnn.models import (
+    GLUON_LAYERS,
+    GluonModel,
+    LanguageModel,
+    LastStep,
+    rnn_model,
+)
 from d2l_rnn.text import Vocab
 
 __all__ = ["load_model", "read", "save_model", "write"]
 
 #: The entry of the file's header that is this module's, and its version.
 ENTRY, VERSION = "d2l_rnn", 1
+
+#: What may come of a file that holds other things than were written.
+ODD = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def write(path, arrays, info):
@@ -36,13 +54,21 @@ def write(path, arrays, info):
     info : dict
         Anything JSON can hold.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"path {str(path)!r} lies in a folder that is not there: make it first"
-        )
+    path = check_new_file("path", path)
+    check_type("arrays", arrays, dict, "a dict of NumPy arrays by name")
+    for name, array in arrays.items():
+        check_type("a name in arrays", name, str, "a string")
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise TypeError(
+                f"arrays[{name!r}] must be a NumPy array of numbers, got "
+                f"{shown(array)}: .asnumpy() makes one of an NDArray"
+            )
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    text = json.dumps(info, ensure_ascii=False)
+    check_type("info", info, dict, "a dict")
+    try:
+        text = json.dumps(info, ensure_ascii=False)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise TypeError(f"info must hold what JSON can, got {error}") from None
     entry = {"version": VERSION, "sha256": _checksum(arrays, text), "info": text}
     data = safetensors.save(arrays, {ENTRY: json.dumps(entry, ensure_ascii=False)})
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -65,7 +91,7 @@ def read(path):
         The file is no checkpoint, was written by a newer version, is cut short or
         was altered; the message says which.
     """
-    path = Path(path)
+    path = check_path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"path {str(path)!r} is no file: check the name")
     data = path.read_bytes()
@@ -92,7 +118,14 @@ def read(path):
             f"path {str(path)!r} was altered: its checksum is not that of what it "
             "holds. Use another copy"
         )
-    return arrays, json.loads(text)
+    try:
+        info = check_type("info", json.loads(text), dict, "a dict")
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"path {str(path)!r} was not made by this package ({error}): use a file "
+            "that save_model or train(checkpoint=…) wrote"
+        ) from None
+    return arrays, info
 
 
 def _entry(data):
@@ -127,6 +160,9 @@ def save_model(path, model, vocab=None):
         Made by `rnn_model`, `GluonModel`, `LastStep` or `SequenceClassifier`.
     vocab : Vocab, optional
     """
+    check_type("model", model, LanguageModel, "a LanguageModel")
+    if vocab is not None:
+        check_type("vocab", vocab, Vocab, "a text.Vocab")
     if model.settings is None:
         raise ValueError(
             "model was put together by hand, so a file can't say how to make it "
@@ -155,12 +191,18 @@ def load_model(path):
             f"path {str(path)!r} holds a {info.get('kind')!r}, not a model: "
             "train(…, checkpoint=path) reads the file of a training run"
         )
-    model = _make(info["model"])
-    model.set_weights(arrays)
-    if "vocab" not in info:
-        return model, None
-    kept = info["vocab"]
-    return model, Vocab(kept["tokens"], unk=kept["unk"], pad=kept["pad"])
+    try:
+        model = _make(info["model"], sum(array.size for array in arrays.values()))
+        model.set_weights(arrays)
+        if "vocab" not in info:
+            return model, None
+        kept = info["vocab"]
+        return model, Vocab(kept["tokens"], unk=kept["unk"], pad=kept["pad"])
+    except ODD as error:
+        raise ValueError(
+            f"path {str(path)!r} tells of a model in another way than save_model does "
+            f"({error}): use another copy, or a newer package"
+        ) from None
 
 
 def weights_of(model):
@@ -168,17 +210,43 @@ def weights_of(model):
     return {name: param.asnumpy() for name, param in model.params.items()}
 
 
-def _make(settings):
-    """Return a new model of the kind and with the arguments that a file names."""
+def _make(settings, num_numbers):
+    """Return a new model of the kind and with the arguments that a file names.
+
+    The file holds so many numbers, which keeps its sizes from being too large.
+    """
     options = dict(settings)
     kind = options.pop("kind")
     if kind == "LastStep":
-        return LastStep(_make(options["model"]))
+        return LastStep(_make(options["model"], num_numbers))
+    if kind not in ("rnn_model", "SequenceClassifier", "GluonModel"):
+        raise ValueError(f"model has the unknown kind {kind!r}")
+    largest = _largest_matrix({"num_layers": 1, **options})
+    if largest > num_numbers:
+        raise ValueError(
+            f"its matrices have {largest} numbers, and the file holds {num_numbers}"
+        )
     if kind == "rnn_model":
         return rnn_model(**options)
     if kind == "SequenceClassifier":
         return SequenceClassifier(**options)
-    if kind == "GluonModel":
-        layer = GLUON_LAYERS[options.pop("layer").lower()]
-        return GluonModel(layer(**options.pop("layer_options")), **options)
-    raise ValueError(f"model has the unknown kind {kind!r}: update the package")
+    layer, sizes = options.pop("layer").lower(), options.pop("layer_options")
+    sizes["hidden_size"] = check_positive_int("hidden_size", sizes["hidden_size"])
+    sizes["num_layers"] = check_positive_int("num_layers", sizes["num_layers"])
+    if layer == "rnn":
+        check_choice("activation", sizes["activation"], ("relu", "tanh"))
+    return GluonModel(GLUON_LAYERS[layer](**sizes), **options)
+
+
+def _largest_matrix(options):
+    """Return the size of a model's largest matrix, of all layers together.
+
+    >>> _largest_matrix({"vocab_size": 50, "num_hiddens": 8, "num_layers": 2})
+    400
+    """
+    options = options | options.get("layer_options", {})
+    width = options["hidden_size" if "hidden_size" in options else "num_hiddens"]
+    sizes = [options.get(name) for name in ("num_inputs", "vocab_size", "embed_size")]
+    sizes = [size for size in sizes if size is not None]
+    sizes += [width, options.get("num_classes", sizes[0])]
+    return max(width**2 * options["num_layers"], *map(mul, sizes, sizes[1:]))

@@ -3,8 +3,14 @@
 import numpy as np
 from mxnet import gluon, init, nd
 
-from d2l_rnn._checks import check_positive_int
-from d2l_rnn.models import LanguageModel, check_dropout, draw_glorot, gluon_layer
+from d2l_rnn._checks import check_choice, check_count, check_positive_int
+from d2l_rnn.models import (
+    LanguageModel,
+    check_dropout,
+    check_inputs,
+    draw_glorot,
+    gluon_layer,
+)
 
 __all__ = ["SequenceClassifier"]
 
@@ -67,8 +73,8 @@ class SequenceClassifier(LanguageModel):
         dropout=0.0,
         seed=0,
     ):
-        if read not in _READS:
-            raise ValueError(f"read must be one of {list(_READS)}, got {read!r}")
+        read = check_choice("read", read, _READS)
+        rng = np.random.default_rng(check_count("seed", seed))
         if (vocab_size is None) == (num_inputs is None):
             raise ValueError(
                 "give either vocab_size and embed_size, for indices, or num_inputs, "
@@ -98,7 +104,7 @@ class SequenceClassifier(LanguageModel):
         num_outputs = 1 if num_classes == 2 else num_classes
         self.output = gluon.nn.Dense(num_outputs, flatten=False, in_units=width)
         super().__init__(self._collect(), num_classes)
-        draw_glorot(self.params, np.random.default_rng(seed))
+        draw_glorot(self.params, rng)
         if cell == "lstm":
             for name in self.layers:
                 self.params[name + "i2h_bias"][num_hiddens : 2 * num_hiddens] = 1
@@ -126,10 +132,12 @@ class SequenceClassifier(LanguageModel):
 
     def begin_state(self, batch_size=1):
         """Return (): each sequence is read from its beginning."""
+        check_positive_int("batch_size", batch_size)
         return ()
 
     def lengths(self, X):
         """Return how many steps of each row come before its padding, at least 1."""
+        check_inputs(X, self.settings["vocab_size"], self.settings["num_inputs"])
         if self.embedding is None:
             return nd.full(X.shape[0], X.shape[1])
         positions = nd.arange(1, X.shape[1] + 1).expand_dims(0)
@@ -141,8 +149,9 @@ class SequenceClassifier(LanguageModel):
 
         Width is num_hiddens, or twice that with the backward direction second.
         """
+        lengths = self.lengths(X)
         inputs = X if self.embedding is None else self.embedding(X)
-        inputs, lengths = nd.swapaxes(inputs, 0, 1), self.lengths(X)
+        inputs = nd.swapaxes(inputs, 0, 1)
         for name, layer in self.layers.items():
             if name.startswith("l"):
                 below = self.drop(inputs)

@@ -2,7 +2,7 @@
 
 from mxnet import nd
 
-from d2l_rnn._checks import check_number
+from d2l_rnn._checks import check_arrays, check_number
 
 __all__ = ["clip_gradients", "global_norm"]
 
@@ -13,7 +13,7 @@ def global_norm(grads):
     >>> global_norm([nd.array([3.0]), nd.array([[0.0, 4.0]])])
     5.0
     """
-    squares = [(grad * grad).sum() for grad in grads]
+    squares = [(grad * grad).sum() for grad in check_arrays("grads", grads)]
     return float(nd.add_n(*squares).sqrt().asscalar())
 
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from mxnet import nd
 
-from d2l_rnn._checks import check_ids, check_positive_int
+from d2l_rnn._checks import (
+    check_choice,
+    check_count,
+    check_ids,
+    check_numbers,
+    check_positive_int,
+    check_type,
+)
 from d2l_rnn.text import DATA
 
 __all__ = [
@@ -133,9 +140,11 @@ def pad(sequences, length, *, side="back", cut="back", value=0):
     [[0, 1, 2], [4, 5, 6]]
     """
     length = check_positive_int("length", length)
-    for name, end in (("side", side), ("cut", cut)):
-        if end not in ("back", "front"):
-            raise ValueError(f"{name} must be 'back' or 'front', got {end!r}")
+    side = check_choice("side", side, ("back", "front"))
+    cut = check_choice("cut", cut, ("back", "front"))
+    value = check_count("value", value, below=2**31)
+    kinds = (list, tuple, np.ndarray)
+    check_type("sequences", sequences, kinds, "a list of sequences of indices")
     table = np.full((len(sequences), length), value, dtype=np.int32)
     for row, sequence in zip(table, sequences, strict=True):
         ids = check_ids("sequences", sequence)
@@ -168,7 +177,8 @@ class LabelledBatches:
     carries_state = False
 
     def __init__(self, X, Y, batch_size, *, seed=0, shuffle=True):
-        self.X, self.Y = np.asarray(X), check_ids("Y", np.ravel(Y))
+        self.X, Y = check_numbers("X", X), check_numbers("Y", Y)
+        self.Y = check_ids("Y", Y.ravel())
         if self.X.ndim not in (2, 3) or len(self.X) != len(self.Y) or not len(self.Y):
             raise ValueError(
                 "X must be of shape (n, num_steps) or (n, num_steps, num_inputs), with "
@@ -179,8 +189,10 @@ class LabelledBatches:
             raise ValueError(f"Y must hold labels from 0 on, got {self.Y.min()}")
         is_index = np.issubdtype(self.X.dtype, np.integer) and self.X.ndim == 2
         self.dtype = "int32" if is_index else "float32"
+        if is_index:
+            check_ids("X", self.X.ravel())
         self.batch_size = check_positive_int("batch_size", batch_size)
-        self.seed, self.shuffle, self.epoch = seed, shuffle, 0
+        self.seed, self.shuffle, self.epoch = check_count("seed", seed), shuffle, 0
 
     def __iter__(self):
         rows = np.arange(len(self.Y))
@@ -226,7 +238,7 @@ class MemoryBatches:
         self.num_symbols = check_positive_int("num_symbols", num_symbols)
         self.batch_size = check_positive_int("batch_size", batch_size)
         self.num_batches = check_positive_int("num_batches", num_batches)
-        self.seed = seed
+        self.seed = check_count("seed", seed)
         self.epoch = 0
 
     @property

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from d2l_rnn._checks import check_number, check_positive_int
+from d2l_rnn._checks import (
+    check_count,
+    check_number,
+    check_offers,
+    check_positive_int,
+    check_type,
+    shown,
+)
 from d2l_rnn._progress import progress
 
 __all__ = ["Hypothesis", "beam_search", "choose", "generate", "log_prob"]
@@ -45,10 +52,10 @@ def choose(log_probs, *, temperature, rng=None, top_k=None, top_p=None):
     [2, 1, 1, 1, 2]
     """
     temperature = check_number("temperature", temperature, 0)
+    log_probs = _check_log_probs(log_probs)
     if temperature == 0:
         return int(np.argmax(log_probs))
-    if rng is None:
-        raise ValueError(f"rng is needed to draw at temperature {temperature}")
+    check_offers("rng", rng, ["random"], "numpy.random.default_rng(seed) makes one")
     with np.errstate(over="ignore"):  # exp(−∞) = 0 is right
         weights = np.exp((log_probs - np.max(log_probs)) / temperature)
     if top_k is not None or top_p is not None:
@@ -56,6 +63,22 @@ def choose(log_probs, *, temperature, rng=None, top_k=None, top_p=None):
     cumulative = np.cumsum(weights)
     drawn = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
     return int(min(drawn, len(cumulative) - 1))
+
+
+def _check_log_probs(log_probs):
+    """Return a list of logarithms of probabilities as an array, once it is one."""
+    values = np.asarray(log_probs)
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or not values.size:
+        raise ValueError(
+            "log_probs must be one logarithm of a probability for each symbol, got "
+            f"{shown(log_probs)}"
+        )
+    if not -np.inf < values.max() < np.inf:
+        raise ValueError(
+            "log_probs must be finite for at least one symbol, and neither nan nor "
+            f"infinite for any, got a maximum of {values.max()}: did the model diverge?"
+        )
+    return values
 
 
 def _keep_likeliest(weights, top_k, top_p):
@@ -110,7 +133,7 @@ def generate(
     """
     length = check_positive_int("length", length)
     ids = _encode(model, vocab, prefix)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_count("seed", seed))
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     log_probs, state = model.next_log_probs(ids)
     for _ in progress(range(length), "drawing"):
@@ -246,6 +269,10 @@ def log_prob(model, vocab, prefix, continuation):
 
 def _encode(model, vocab, text, name="prefix"):
     """Return the indices of a text, at least one, as a list."""
+    wanted = ("vocab_size", "next_log_probs")
+    check_offers("model", model, wanted, "use one of models or ngrams")
+    check_offers("vocab", vocab, ("encode", "decode"), "use a text.Vocab")
+    check_type(name, text, (str, list, tuple), "a string or a list of tokens")
     if len(vocab) != model.vocab_size:
         raise ValueError(
             f"vocab has {len(vocab)} symbols, the model {model.vocab_size}: use the "
@@ -255,8 +282,8 @@ def _encode(model, vocab, text, name="prefix"):
         raise ValueError(f"{name} is empty: give at least one symbol")
     try:
         return [int(i) for i in vocab.encode(text)]
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _decode(vocab, ids, prefix):

@@ -5,7 +5,11 @@ arrows are arrays. A part that is `lit` is colored, the rest is gray, so that a
 chapter can build up a cell one gate at a time.
 """
 
+import math
+from collections.abc import Iterable
 from html import escape
+
+from d2l_rnn._checks import check_choice, check_number, check_positive_int, check_type
 
 __all__ = ["Diagram", "draw_cell", "draw_graph", "draw_unrolled"]
 
@@ -25,7 +29,9 @@ class Diagram:
     """
 
     def __init__(self, width, height, title):
-        self.width, self.height, self.title = width, height, title
+        self.width = check_positive_int("width", width, unit=" of pixels")
+        self.height = check_positive_int("height", height, unit=" of pixels")
+        self.title = check_type("title", title, str, "a string")
         self.parts = []
 
     def __repr__(self):
@@ -44,6 +50,10 @@ class Diagram:
 
     def box(self, x, y, label, *, lit=True, width=56, height=32):
         """Draw a layer: a rounded box around (x, y)."""
+        _check_point((x, y))
+        check_positive_int("width", width, unit=" of pixels")
+        check_positive_int("height", height, unit=" of pixels")
+        check_type("label", label, str, "a string")
         self.parts.append(
             f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width}" '
             f'height="{height}" rx="5" fill="{_FILL if lit else "white"}" '
@@ -53,6 +63,9 @@ class Diagram:
 
     def circle(self, x, y, label, *, lit=True, radius=13):
         """Draw an operation on arrays: a circle around (x, y)."""
+        _check_point((x, y))
+        check_positive_int("radius", radius, unit=" of pixels")
+        check_type("label", label, str, "a string")
         self.parts.append(
             f'<circle cx="{x:g}" cy="{y:g}" r="{radius}" '
             f'fill="{_FILL if lit else "white"}" stroke="{_LIT if lit else _DIM}"/>'
@@ -61,6 +74,10 @@ class Diagram:
 
     def text(self, x, y, label, *, lit=True, anchor="middle", size=14):
         """Write a label centered at (x, y), or beginning or ending there."""
+        _check_point((x, y))
+        check_choice("anchor", anchor, ("start", "middle", "end"))
+        check_positive_int("size", size, unit=" of pixels")
+        check_type("label", label, str, "a string")
         self.parts.append(
             f'<text x="{x:g}" y="{y + size * 0.35:g}" text-anchor="{anchor}" '
             f'font-size="{size}" fill="{_INK if lit else _DIM}">{_label(label)}</text>'
@@ -68,6 +85,15 @@ class Diagram:
 
     def arrow(self, *points, lit=True, head=True):
         """Draw a line through the points, with an arrow head at the last."""
+        if len(points) < 2:
+            raise ValueError(f"points must be at least 2, got {len(points)}")
+        for point in points:
+            _check_point(point)
+        if head and tuple(points[-2]) == tuple(points[-1]):
+            raise ValueError(
+                f"points must end in two that differ, got {points[-1]} twice: an "
+                "arrow head needs a direction"
+            )
         color = _LIT if lit else _DIM
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
         width = 1.8 if lit else 1
@@ -84,6 +110,38 @@ class Diagram:
                 f'{y - dy - dx / 2:g} {x - dx - dy / 2:g},{y - dy + dx / 2:g}" '
                 f'fill="{color}"/>'
             )
+
+
+def _check_point(point, name="a point"):
+    if not isinstance(point, (tuple, list)) or len(point) != 2:
+        raise TypeError(f"{name} must be two numbers (x, y), got {point!r}")
+    for axis, value in zip("xy", point, strict=True):
+        check_number(f"{axis} of {name}", value, -math.inf)
+
+
+def _check_lit(lit, parts, what):
+    """Return the set of parts that are colored: those named, or all."""
+    if lit is None:
+        return set(parts)
+    if isinstance(lit, str) or not isinstance(lit, Iterable):
+        raise TypeError(f"lit must be a list of {what}, got {lit!r}")
+    lit = list(lit)
+    unknown = [part for part in lit if part not in list(parts)]
+    if unknown:
+        raise ValueError(
+            f"lit must name {what} ({', '.join(map(str, parts))}), got {unknown[0]!r}"
+        )
+    return set(lit)
+
+
+def _check_labels(name, labels, num_steps):
+    labels = check_type(name, labels, (str, list, tuple), "a list of labels")
+    if len(labels) != num_steps:
+        raise ValueError(
+            f"{name} must be one label for each of the {num_steps} steps, got "
+            f"{labels!r}"
+        )
+    return labels
 
 
 def _label(label):
@@ -108,10 +166,12 @@ def draw_unrolled(num_steps=3, *, inputs=None, outputs=None, lit=None):
     >>> draw_unrolled(2)
     Diagram('A recurrent network unrolled over 2 time steps')
     """
-    steps = range(1, num_steps + 1)
+    steps = range(1, check_positive_int("num_steps", num_steps) + 1)
     inputs = [f"X_{t}" for t in steps] if inputs is None else inputs
     outputs = [f"O_{t}" for t in steps] if outputs is None else outputs
-    lit = set(steps if lit is None else lit)
+    _check_labels("inputs", inputs, num_steps)
+    _check_labels("outputs", outputs, num_steps)
+    lit = _check_lit(lit, steps, "time steps")
     picture = Diagram(
         120 * num_steps + 100,
         210,
@@ -151,17 +211,11 @@ def draw_cell(kind="rnn", *, lit=None):
     >>> draw_cell("rnn")
     Diagram('The inside of a plain recurrent cell')
     """
-    if kind not in _CELLS:
-        raise ValueError(f"kind must be one of {sorted(_CELLS)}, got {kind!r}")
-    return _CELLS[kind](lit)
+    draw, parts = _CELLS[check_choice("kind", kind, _CELLS)]
+    return draw(_check_lit(lit, parts.split(), "parts of the cell").__contains__)
 
 
-def _lit_test(lit):
-    return (lambda part: True) if lit is None else set(lit).__contains__
-
-
-def _draw_rnn(lit):
-    on = _lit_test(lit)
+def _draw_rnn(on):
     picture = Diagram(440, 220, "The inside of a plain recurrent cell")
     _frame(picture)
     picture.arrow((50, 75), (177, 75), lit=on("hidden"))
@@ -179,8 +233,7 @@ def _draw_rnn(lit):
     return picture
 
 
-def _draw_gru(lit):
-    on = _lit_test(lit)
+def _draw_gru(on):
     picture = Diagram(470, 290, "The inside of a gated recurrent unit")
     _frame(picture)
     inputs, reset, update = on("inputs"), on("reset"), on("update")
@@ -218,8 +271,7 @@ def _draw_gru(lit):
     return picture
 
 
-def _draw_lstm(lit):
-    on = _lit_test(lit)
+def _draw_lstm(on):
     picture = Diagram(540, 300, "The inside of an LSTM cell")
     _frame(picture)
     inputs, cell, forget = on("inputs"), on("cell"), on("forget")
@@ -265,7 +317,12 @@ def _frame(picture):
     )
 
 
-_CELLS = {"gru": _draw_gru, "lstm": _draw_lstm, "rnn": _draw_rnn}
+#: How each cell is drawn, and the names of its parts.
+_CELLS = {
+    "gru": (_draw_gru, "inputs reset update candidate output"),
+    "lstm": (_draw_lstm, "inputs cell forget input candidate output"),
+    "rnn": (_draw_rnn, "hidden input sum tanh output"),
+}
 
 
 def draw_graph(nodes, edges, *, title, lit=None):
@@ -289,7 +346,8 @@ def draw_graph(nodes, edges, *, title, lit=None):
     ... )
     Diagram('x to y')
     """
-    lit = set(nodes if lit is None else lit)
+    _check_graph(nodes, edges)
+    lit = _check_lit(lit, nodes, "nodes")
     width = max(x for x, _, _ in nodes.values()) + 50
     height = max(y for _, y, _ in nodes.values()) + 40
     picture = Diagram(width, height, title)
@@ -304,6 +362,25 @@ def draw_graph(nodes, edges, *, title, lit=None):
         draw = picture.box if kind == "box" else picture.circle
         draw(x, y, name.split("/")[0], lit=name in lit)
     return picture
+
+
+def _check_graph(nodes, edges):
+    """Check that nodes are places and kinds, and edges pairs of nodes that differ."""
+    check_type("nodes", nodes, dict, "a dict from name to (x, y, kind)")
+    if not nodes:
+        raise ValueError("nodes is empty: a graph needs at least one")
+    for name, node in nodes.items():
+        check_type("a name of nodes", name, str, "a string")
+        if not isinstance(node, tuple) or len(node) != 3:
+            raise ValueError(f"nodes[{name!r}] must be (x, y, kind), got {node!r}")
+        _check_point(node[:2], f"nodes[{name!r}]")
+        check_choice(f"the kind of nodes[{name!r}]", node[2], ("box", "circle"))
+    for edge in check_type("edges", edges, (list, tuple), "a list of (name, name)"):
+        pair = edge if isinstance(edge, tuple) and len(edge) == 2 else (edge,) * 2
+        if pair[0] == pair[1] or not all(name in list(nodes) for name in pair):
+            raise ValueError(
+                f"edges must be pairs of two of the nodes {list(nodes)}, got {edge!r}"
+            )
 
 
 def _border(x, y, kind, to_x, to_y):

@@ -8,12 +8,21 @@ back gives the model that the page has, to the last bit of its weights.
 import base64
 import json
 import re
-from pathlib import Path
+from contextlib import contextmanager
 
 import numpy as np
 from mxnet import autograd, nd
 
-from d2l_rnn._checks import check_ids
+from d2l_rnn._checks import (
+    check_ids,
+    check_new_file,
+    check_number,
+    check_numbers,
+    check_path,
+    check_positive_int,
+    check_type,
+)
+from d2l_rnn.checkpoint import ODD
 from d2l_rnn.models import GLUON_LAYERS, GluonModel, gluon_layer
 from d2l_rnn.ngrams import NGramModel
 from d2l_rnn.text import Vocab
@@ -71,7 +80,7 @@ def export_model(model, vocab, path):
             "num_hiddens": model.layer._hidden_size,
             "embed_size": model.embed_size,
             "tokens": _tokens(vocab, model.vocab_size),
-            "weights": {name: _pack(array) for name, array in weights.items()},
+            "weights": {name: _pack(array, name) for name, array in weights.items()},
         },
     )
 
@@ -84,13 +93,12 @@ def import_model(path):
     (GluonModel, Vocab)
         With the weights of the file: those of the trained model, rounded to float16.
     """
-    data = _read(path)
-    kind, vocab = data["kind"], Vocab(data["tokens"])
-    layer = gluon_layer(kind, data["num_hiddens"])
-    model = GluonModel(layer, len(vocab), embed_size=data["embed_size"])
-    model.set_weights(
-        {name: nd.array(_unpack(data["weights"][n])) for name, n in NAMES.items()}
-    )
+    with _reading(path, "export_model") as data:
+        vocab = Vocab(data["tokens"])
+        layer = gluon_layer(data["kind"], data["num_hiddens"])
+        model = GluonModel(layer, len(vocab), embed_size=data["embed_size"])
+        weights = {name: _unpack(data["weights"][n]) for name, n in NAMES.items()}
+        model.set_weights(weights)
     return model, vocab
 
 
@@ -105,10 +113,11 @@ def export_text(ids, vocab, path, *, discount=0.75, max_order=6):
     int
         The size of the file in bytes.
     """
+    check_type("vocab", vocab, Vocab, "a text.Vocab")
     data = {
         "kind": "ngram",
-        "discount": discount,
-        "max_order": max_order,
+        "discount": check_number("discount", discount, 0, 1, open_low=True),
+        "max_order": check_positive_int("max_order", max_order),
         "tokens": _tokens(vocab, len(vocab)),
         "text": vocab.decode(check_ids("ids", ids, len(vocab))),
     }
@@ -117,23 +126,25 @@ def export_text(ids, vocab, path, *, discount=0.75, max_order=6):
 
 def import_text(path, order):
     """Return the Kneser–Ney model of a script of `export_text`, and its vocabulary."""
-    data = _read(path)
-    vocab = Vocab(data["tokens"])
-    model = NGramModel(order, len(vocab), discount=data["discount"])
-    return model.fit(vocab.encode(data["text"])), vocab
+    order = check_positive_int("order", order)
+    with _reading(path, "export_text") as data:
+        vocab = Vocab(data["tokens"])
+        model = NGramModel(order, len(vocab), discount=data["discount"])
+        return model.fit(vocab.encode(data["text"])), vocab
 
 
 def export_arrays(arrays, path, **more):
     """Write NumPy arrays by name, as float16, with whatever else JSON can hold."""
-    packed = {name: _pack(array) for name, array in arrays.items()}
+    check_type("arrays", arrays, dict, "a dict of NumPy arrays by name")
+    packed = {name: _pack(array, name) for name, array in arrays.items()}
     return _write(path, {**more, "arrays": packed})
 
 
 def import_arrays(path):
     """Return the arrays in a script of `export_arrays`, and what else it holds."""
-    data = _read(path)
-    arrays = {name: _unpack(packed) for name, packed in data.pop("arrays").items()}
-    return arrays, data
+    with _reading(path, "export_arrays") as data:
+        packed = data.pop("arrays")
+        return {name: _unpack(array) for name, array in packed.items()}, data
 
 
 def influence(model, ids):
@@ -190,6 +201,7 @@ def _kind(model):
 
 
 def _tokens(vocab, size):
+    check_type("vocab", vocab, Vocab, "a text.Vocab")
     if len(vocab) != size or any(len(token) != 1 for token in vocab.tokens):
         raise ValueError(
             f"vocab must hold the model's {size} symbols, each one character, "
@@ -198,10 +210,12 @@ def _tokens(vocab, size):
     return "".join(vocab.tokens)
 
 
-def _pack(array):
-    data = np.asarray(array).astype("<f2")
+def _pack(array, name):
+    data = check_numbers(f"arrays[{name!r}]", array, finite=False).astype("<f2")
     if not np.isfinite(data).all():
-        raise ValueError("an array holds numbers that float16 cannot: is it trained?")
+        raise ValueError(
+            f"arrays[{name!r}] holds numbers that float16 cannot: is it trained?"
+        )
     return {
         "shape": list(data.shape),
         "data": base64.b64encode(data.tobytes()).decode("ascii"),
@@ -214,16 +228,35 @@ def _unpack(packed):
 
 
 def _write(path, data):
-    path = Path(path)
-    value = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    path = check_new_file("path", path)
+    if path.suffix != ".js" or not re.fullmatch(r"[\w-]+", path.stem):
+        raise ValueError(
+            f"path must end in a name of letters, digits, _ and - with .js, got "
+            f"{path.name!r}"
+        )
+    try:
+        value = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise TypeError(f"more must hold what JSON can, got {error}") from None
     # Ends of lines to JavaScript, but not to JSON.
     value = value.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     script = f'(window.d2lModels = window.d2lModels || {{}})["{path.stem}"] = {value};'
     return path.write_bytes(f"{script}\n".encode())
 
 
-def _read(path):
-    match = _SCRIPT.fullmatch(Path(path).read_text("utf-8"))
-    if not match:
-        raise ValueError(f"path {str(path)!r} is not a script that this module wrote")
-    return json.loads(match[2])
+@contextmanager
+def _reading(path, writer):
+    """Give what a script holds; whatever its content sets off becomes a ValueError."""
+    path = check_path("path", path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path {str(path)!r} is no file: check the name")
+    try:
+        match = _SCRIPT.fullmatch(path.read_text("utf-8"))
+        if match is None:
+            raise ValueError("it is not one assignment to window.d2lModels")
+        yield json.loads(match[2])
+    except ODD as error:
+        raise ValueError(
+            f"path {str(path)!r} is not a script that this module wrote with "
+            f"{writer} ({error})"
+        ) from None

@@ -5,7 +5,13 @@ import math
 import numpy as np
 from mxnet import nd
 
-from d2l_rnn._checks import check_positive_int
+from d2l_rnn._checks import (
+    check_ids,
+    check_positive_int,
+    check_range,
+    check_type,
+    shown,
+)
 
 __all__ = [
     "accuracy",
@@ -25,7 +31,7 @@ def cross_entropy(logits, labels):
     Parameters
     ----------
     logits : NDArray, shape (..., vocab_size)
-    labels : NDArray of int, shape (...)
+    labels : NDArray of int, from 0 to vocab_size − 1, shape (...)
 
     Returns
     -------
@@ -34,11 +40,7 @@ def cross_entropy(logits, labels):
     >>> cross_entropy(nd.zeros((2, 4)), nd.array([0, 3])).asnumpy().round(4)
     array([1.3863, 1.3863], dtype=float32)
     """
-    if logits.shape[:-1] != labels.shape:
-        raise ValueError(
-            f"labels must have the shape {logits.shape[:-1]} of logits without its "
-            f"last axis, got {labels.shape}: time-major logits go with Y.T"
-        )
+    _check_labels(logits, labels)
     return -nd.pick(nd.log_softmax(logits, axis=-1), labels, axis=-1)
 
 
@@ -63,7 +65,7 @@ def perplexity(total_loss, num_tokens):
     27.0
     """
     num_tokens = check_positive_int("num_tokens", num_tokens)
-    total_loss = float(total_loss)
+    total_loss = _as_float(total_loss)
     # In single precision the loss of a sure model may come out just below 0.
     if -1e-5 * num_tokens < total_loss < 0:
         total_loss = 0.0
@@ -85,9 +87,11 @@ def bits_per_token(total_loss, num_tokens):
     3.0
     """
     num_tokens = check_positive_int("num_tokens", num_tokens)
-    total_loss = float(total_loss)
-    if math.isnan(total_loss):
-        raise ValueError("total_loss must be a sum of −log p, got nan")
+    total_loss = _as_float(total_loss)
+    if math.isnan(total_loss) or total_loss <= -1e-5 * num_tokens:
+        raise ValueError(
+            f"total_loss must be a sum of −log p, at least 0, got {total_loss}"
+        )
     return total_loss / num_tokens / math.log(2)
 
 
@@ -102,13 +106,15 @@ def accuracy(logits, labels):
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
     0.5
     """
-    logits = logits.asnumpy() if isinstance(logits, nd.NDArray) else logits
-    labels = labels.asnumpy() if isinstance(labels, nd.NDArray) else labels
-    if logits.shape[:-1] != labels.shape or labels.size == 0:
+    logits, labels = _numpy("logits", logits), _numpy("labels", labels)
+    if logits.ndim < 1 or logits.shape[:-1] != labels.shape or labels.size == 0:
         raise ValueError(
             f"labels must have the shape {logits.shape[:-1]} and hold at least one "
             f"token, got {labels.shape}"
         )
+    if np.isnan(logits).any():
+        raise ValueError("logits hold nan: a model that diverged has no accuracy")
+    check_range("labels", labels, logits.shape[-1])
     return float(np.mean(logits.argmax(axis=-1) == labels))
 
 
@@ -129,7 +135,52 @@ def repetition_rate(tokens, n=4):
     0.0
     """
     n = check_positive_int("n", n)
+    kinds = (str, list, tuple, np.ndarray)
+    check_type("tokens", tokens, kinds, "a text or a list of tokens")
+    if isinstance(tokens, np.ndarray):
+        tokens = check_ids("tokens", tokens).tolist()
+    try:
+        set(tokens)
+    except TypeError:
+        raise TypeError(
+            f"tokens must be strings or numbers, got {shown(tokens)}"
+        ) from None
     runs = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
     if not runs:
         raise ValueError(f"tokens must hold at least n = {n}, got {len(tokens)}")
     return 1 - len(set(runs)) / len(runs)
+
+
+def _check_labels(logits, labels):
+    """Check that there is one label for each row of logits, and a logit for each label.
+
+    MXNet would take the nearest logit for a label that is out of range.
+    """
+    for name, values in (("logits", logits), ("labels", labels)):
+        check_type(name, values, nd.NDArray, "an NDArray: nd.array(…) makes one")
+    shape = logits.shape
+    if shape[:-1] != labels.shape:
+        raise ValueError(
+            f"labels must have the shape {shape[:-1]} of logits without its "
+            f"last axis, got {labels.shape}: time-major logits go with Y.T"
+        )
+    check_range("labels", labels, shape[-1])
+
+
+def _numpy(name, values):
+    """Return an NDArray or array of numbers as a NumPy array."""
+    values = values.asnumpy() if isinstance(values, nd.NDArray) else values
+    check_type(name, values, np.ndarray, "an NDArray or a NumPy array")
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got {values.dtype}")
+    return values
+
+
+def _as_float(total_loss):
+    """Return a loss in double precision; what MXNet or NumPy summed is an array."""
+    try:
+        return float(None if isinstance(total_loss, str) else total_loss)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"total_loss must be a number, got {shown(total_loss)}"
+        ) from None

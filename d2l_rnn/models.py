@@ -10,10 +10,22 @@ It offers
 - ``model.next_log_probs(ids, state)``: one text at a time, for decoding.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from mxnet import gluon, init, nd
 
-from d2l_rnn._checks import check_ids, check_number, check_positive_int
+from d2l_rnn._checks import (
+    check_arrays,
+    check_choice,
+    check_count,
+    check_ids,
+    check_number,
+    check_positive_int,
+    check_range,
+    check_type,
+    shown,
+)
 from d2l_rnn.cells import CELLS, draw_weights, init_cell, unroll
 
 __all__ = ["GluonModel", "LanguageModel", "LastStep", "ScratchModel", "rnn_model"]
@@ -26,7 +38,7 @@ class LanguageModel:
     settings = None
 
     def __init__(self, params, vocab_size):
-        self.params = params
+        self.params = check_type("params", params, dict, "a dict of NDArrays by name")
         self.vocab_size = check_positive_int("vocab_size", vocab_size)
 
     def __call__(self, X, state):
@@ -46,17 +58,7 @@ class LanguageModel:
 
     def set_weights(self, weights):
         """Copy weights from a dict of NDArrays or NumPy arrays of the same shapes."""
-        if set(weights) != set(self.params):
-            raise ValueError(
-                f"weights must have the names {sorted(self.params)}, got "
-                f"{sorted(weights)}"
-            )
-        for name, param in self.params.items():
-            if tuple(weights[name].shape) != param.shape:
-                raise ValueError(
-                    f"weights[{name!r}] must have shape {param.shape}, got "
-                    f"{tuple(weights[name].shape)}"
-                )
+        check_weights(weights, self.params)
         for name, param in self.params.items():
             param[:] = weights[name]
 
@@ -85,6 +87,24 @@ class LanguageModel:
         return scores - np.log(np.exp(scores).sum()), state
 
 
+def check_weights(weights, params):
+    """Say which of ``weights`` do not fit ``params``, NDArrays by name."""
+    check_type("weights", weights, dict, "a dict of arrays by name")
+    if set(weights) != set(params):
+        raise ValueError(
+            f"weights must have the names {sorted(params)}, got "
+            f"{sorted(map(str, weights))}"
+        )
+    for name, param in params.items():
+        array, kinds = weights[name], (nd.NDArray, np.ndarray)
+        check_type(f"weights[{name!r}]", array, kinds, "an NDArray or a NumPy array")
+        if tuple(array.shape) != param.shape:
+            raise ValueError(
+                f"weights[{name!r}] must have shape {param.shape}, got "
+                f"{tuple(array.shape)}"
+            )
+
+
 class ScratchModel(LanguageModel):
     """A language model from a forward function and its parameters.
 
@@ -102,18 +122,25 @@ class ScratchModel(LanguageModel):
 
     def __init__(self, forward, params, *, vocab_size, num_hiddens, num_states=1):
         super().__init__(params, vocab_size)
-        self.forward = forward
+        what = "a function (X, state, params) -> (logits, state)"
+        self.forward = check_type("forward", forward, Callable, what)
         self.num_hiddens = check_positive_int("num_hiddens", num_hiddens)
-        self.num_states = num_states
-        for param in params.values():
+        self.num_states = check_count("num_states", num_states)
+        for param in check_arrays("params", params.values()):
             param.attach_grad()
 
     def __call__(self, X, state):
+        if self.settings:  # a forward pass of your own may take what it likes
+            check_call(self, X, state)
         return self.forward(X, state, self.params)
 
     def begin_state(self, batch_size=1):
-        shape = (batch_size, self.num_hiddens)
-        return tuple(nd.zeros(shape) for _ in range(self.num_states))
+        shapes = self._state_shapes(check_positive_int("batch_size", batch_size))
+        return tuple(nd.zeros(shape) for shape in shapes)
+
+    def _state_shapes(self, batch_size):
+        """Return the shapes of the arrays of a state."""
+        return [(batch_size, self.num_hiddens)] * self.num_states
 
 
 class LastStep(LanguageModel):
@@ -129,6 +156,7 @@ class LastStep(LanguageModel):
     """
 
     def __init__(self, model):
+        check_type("model", model, LanguageModel, "a LanguageModel")
         super().__init__(model.params, model.vocab_size)
         self.model = model
         if model.settings:
@@ -183,8 +211,7 @@ def rnn_model(
     >>> rnn_model(10, 4, cell="lstm", num_layers=2).num_params
     434
     """
-    if cell not in CELLS:
-        raise ValueError(f"cell must be one of {sorted(CELLS)}, got {cell!r}")
+    cell, seed = check_choice("cell", cell, CELLS), check_count("seed", seed)
     vocab_size = check_positive_int("vocab_size", vocab_size)
     num_hiddens = check_positive_int("num_hiddens", num_hiddens)
     num_layers = check_positive_int("num_layers", num_layers)
@@ -256,6 +283,38 @@ def _run_layer(kind, inputs, state, params, prefix):
     return (H.flip(0) if backward else H), state
 
 
+def check_call(model, X, state):
+    """Check what a model is called with: indices X, and a state of its shapes."""
+    check_inputs(X, model.vocab_size)
+    wanted = model._state_shapes(X.shape[0])
+    is_list = isinstance(state, (tuple, list))
+    given = [getattr(s, "shape", s) for s in state] if is_list else shown(state)
+    if given != wanted:
+        error = ValueError if is_list else TypeError
+        raise error(
+            f"state must hold NDArrays of shapes {wanted}, got {given}: begin with "
+            f"model.begin_state({X.shape[0]})"
+        )
+
+
+def check_inputs(X, vocab_size, num_inputs=None):
+    """Check X: indices, (batch_size, num_steps), or vectors of num_inputs numbers.
+
+    MXNet would take the nearest symbol for an index that is out of range.
+    """
+    vector = () if num_inputs is None else (num_inputs,)
+    is_array = isinstance(X, nd.NDArray)
+    if not is_array or X.ndim != 2 + len(vector) or X.shape[2:] != vector:
+        form = ", ".join(["batch_size", "num_steps", *map(str, vector)])
+        error = ValueError if is_array else TypeError
+        raise error(
+            f"X must be an NDArray ({form}){'' if vector else ' of indices'}, got "
+            f"{shown(X)}: nd.array(…) makes one"
+        )
+    if not vector:
+        check_range("X", X, vocab_size)
+
+
 def check_dropout(dropout):
     """Return ``dropout`` as a float, or say that it must lie in 0 ≤ dropout < 1."""
     dropout = check_number("dropout", dropout, 0)
@@ -290,12 +349,17 @@ class GluonModel(LanguageModel):
     """
 
     def __init__(self, layer, vocab_size, *, embed_size=None, dropout=0.0, seed=0):
-        if getattr(layer, "_dropout", 0):
+        check_type("layer", layer, tuple(GLUON_LAYERS.values()), "a gluon.rnn layer")
+        if layer._layout != "TNC":
+            raise ValueError(f"layer must have the layout 'TNC', got {layer._layout!r}")
+        if layer._dropout:
             raise ValueError(
                 f"layer has dropout={layer._dropout}, which MXNet 1.9.1 does not apply "
                 "on the CPU: leave it out, and use rnn_model(…, num_layers, dropout) "
                 "for dropout between layers"
             )
+        vocab_size = check_positive_int("vocab_size", vocab_size)
+        rng = np.random.default_rng(check_count("seed", seed))
         self.layer = layer
         self.embed_size = embed_size
         self.drop = gluon.nn.Dropout(check_dropout(dropout))
@@ -315,7 +379,7 @@ class GluonModel(LanguageModel):
         for prefix, block in {"": layer, **roles}.items():
             for name, param in sorted(block.collect_params().items() if block else ()):
                 self.params[prefix + name[len(block.prefix) :]] = param.data()
-        draw_glorot(self.params, np.random.default_rng(seed))
+        draw_glorot(self.params, rng)
         self.settings = {
             "kind": "GluonModel",
             "layer": type(layer).__name__,
@@ -326,6 +390,7 @@ class GluonModel(LanguageModel):
         }
 
     def __call__(self, X, state):
+        check_call(self, X, state)
         if self.embed_size is None:
             inputs = nd.one_hot(X.T, self.vocab_size)
         else:
@@ -334,7 +399,12 @@ class GluonModel(LanguageModel):
         return self.output(self.drop(outputs)), tuple(state)
 
     def begin_state(self, batch_size=1):
+        batch_size = check_positive_int("batch_size", batch_size)
         return tuple(self.layer.begin_state(batch_size))
+
+    def _state_shapes(self, batch_size):
+        """Return the shapes of the arrays of a state."""
+        return [info["shape"] for info in self.layer.state_info(batch_size)]
 
 
 #: The gluon layers by the name of their cell.
@@ -347,8 +417,7 @@ def gluon_layer(cell, num_hiddens, **options):
     >>> gluon_layer("rnn", 4)._mode, gluon_layer("gru", 4)._mode
     ('rnn_tanh', 'gru')
     """
-    if cell not in GLUON_LAYERS:
-        raise ValueError(f"cell must be one of {sorted(GLUON_LAYERS)}, got {cell!r}")
+    check_choice("cell", cell, GLUON_LAYERS)
     if cell == "rnn":
         options = {"activation": "tanh"} | options
     return GLUON_LAYERS[cell](num_hiddens, **options)

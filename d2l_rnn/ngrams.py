@@ -5,7 +5,13 @@ from collections import Counter
 
 import numpy as np
 
-from d2l_rnn._checks import check_ids, check_number, check_positive_int
+from d2l_rnn._checks import (
+    check_choice,
+    check_ids,
+    check_number,
+    check_positive_int,
+    shown,
+)
 
 __all__ = ["NGramModel"]
 
@@ -65,11 +71,8 @@ class NGramModel:
     ):
         self.order = check_positive_int("order", order)
         self.vocab_size = check_positive_int("vocab_size", vocab_size)
-        if smoothing not in ("kneser_ney", "laplace"):
-            raise ValueError(
-                f"smoothing must be 'kneser_ney' or 'laplace', got {smoothing!r}"
-            )
-        self.smoothing = smoothing
+        kinds = ("kneser_ney", "laplace")
+        self.smoothing = check_choice("smoothing", smoothing, kinds)
         self.discount = check_number("discount", discount, 0, 1, open_low=True)
         if self.discount == 1:
             raise ValueError("discount must be below 1, got 1: try 0.75")
@@ -194,7 +197,7 @@ class NGramModel:
         >>> int(log_probs.argmax()), state
         (1, ((0, 0),))
         """
-        (context,) = self.begin_state() if state is None else state
+        context = self._context(state)
         read = (*context, *self._text(ids))
         context = read[max(0, len(read) - self.order + 1) :]
         return np.log(self.probs(context)), (context,)
@@ -239,3 +242,13 @@ class NGramModel:
             kept = max(after.get(symbol, 0) - self.discount, 0)
             p = (kept + self.discount * len(after) * p) / self.totals[h]
         return p
+
+    def _context(self, state):
+        if state is None:
+            return ()
+        if not isinstance(state, tuple) or len(state) != 1:
+            raise ValueError(
+                "state must be (context,), as an earlier call returned it, got "
+                f"{shown(state)}"
+            )
+        return tuple(check_ids("state", state[0], self.vocab_size).tolist())

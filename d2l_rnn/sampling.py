@@ -9,7 +9,7 @@ and the few tokens left out, differ from epoch to epoch.
 import numpy as np
 from mxnet import nd
 
-from d2l_rnn._checks import check_ids, check_positive_int
+from d2l_rnn._checks import check_count, check_ids, check_positive_int
 
 __all__ = ["ConsecutiveBatches", "RandomBatches"]
 
@@ -21,7 +21,7 @@ class _Batches:
         self.ids = check_ids("ids", ids)
         self.batch_size = check_positive_int("batch_size", batch_size)
         self.num_steps = check_positive_int("num_steps", num_steps)
-        self.seed = seed
+        self.seed = check_count("seed", seed)
         self.epoch = 0
         needed = (self.batch_size + 1) * self.num_steps
         if len(self.ids) < needed:
@@ -44,6 +44,9 @@ class _Batches:
 
     def num_batches(self, offset):
         """Return how many minibatches an epoch with this offset has."""
+        return self._num_batches(check_count("offset", offset, below=self.num_steps))
+
+    def _num_batches(self, offset):
         raise NotImplementedError
 
     def coverage(self, offset):
@@ -81,7 +84,7 @@ class RandomBatches(_Batches):
     #: Whether the state after one minibatch belongs before the next.
     carries_state = False
 
-    def num_batches(self, offset):
+    def _num_batches(self, offset):
         return (len(self.ids) - 1 - offset) // self.num_steps // self.batch_size
 
     def _windows(self, offset, rng):
@@ -117,7 +120,7 @@ class ConsecutiveBatches(_Batches):
 
     carries_state = True
 
-    def num_batches(self, offset):
+    def _num_batches(self, offset):
         return (len(self.ids) - self.num_steps) // self.batch_size // self.num_steps
 
     def _windows(self, offset, rng):

@@ -1,16 +1,23 @@
 """Corpora and vocabularies: from characters in a file to indices in an array."""
 
 import gzip
-import lzma
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from d2l_rnn._checks import check_positive_int
+from d2l_rnn._checks import (
+    check_ids,
+    check_path,
+    check_positive_int,
+    check_type,
+    is_ndarray,
+    shown,
+)
 
 __all__ = ["Corpus", "Vocab", "characters", "load_corpus", "words"]
 
@@ -33,7 +40,6 @@ MAX_BYTES = 100_000_000
 _DAMAGE = (
     EOFError,
     NotImplementedError,
-    lzma.LZMAError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -51,7 +57,7 @@ def characters(text):
     >>> characters("to be")
     ['t', 'o', ' ', 'b', 'e']
     """
-    return list(text)
+    return list(check_type("text", text, str, "a string"))
 
 
 def words(text):
@@ -60,6 +66,7 @@ def words(text):
     >>> words("Long ago, the mice had a general council.")
     ['long', 'ago', 'the', 'mice', 'had', 'a', 'general', 'council']
     """
+    check_type("text", text, str, "a string")
     letters = "".join(c if c.isalpha() else " " for c in text.lower())
     return letters.split()
 
@@ -95,12 +102,9 @@ class Vocab:
     """
 
     def __init__(self, tokens, *, unk=False, pad=False, max_size=None):
-        counts = Counter(tokens)
+        counts = Counter(_strings(tokens))
         if not counts:
             raise ValueError("tokens is empty: a vocabulary needs at least one symbol")
-        strange = next((t for t in counts if not isinstance(t, str)), None)
-        if strange is not None:
-            raise TypeError(f"tokens must be strings, got {strange!r}")
         special = [PAD] * bool(pad) + [UNK] * bool(unk)
         for token in special:
             counts.pop(token, None)
@@ -139,6 +143,7 @@ class Vocab:
         ValueError
             A symbol is not in the table, and the table has no ``<unk>``.
         """
+        tokens = _strings(tokens)
         if self.unk:
             unknown = self._index[UNK]
             indices = [self._index.get(token, unknown) for token in tokens]
@@ -156,7 +161,13 @@ class Vocab:
 
     def decode(self, indices, sep=""):
         """Return the symbols of ``indices``, joined by ``sep``."""
-        indices = [int(i) for i in indices]
+        check_type("sep", sep, str, "a string")
+        indices = list(indices) if isinstance(indices, Iterator) else indices
+        indices = indices.asnumpy() if is_ndarray(indices) else indices
+        if getattr(indices, "dtype", None) in (np.float32, np.float64):
+            if not (indices % 1).any():  # as MXNet's argmax gives them
+                indices = indices.astype(np.int64)
+        indices = check_ids("indices", indices).tolist()
         wrong = next((i for i in indices if not 0 <= i < len(self)), None)
         if wrong is not None:
             raise ValueError(
@@ -164,6 +175,21 @@ class Vocab:
                 f"got {wrong}"
             )
         return sep.join(self.tokens[i] for i in indices)
+
+
+def _strings(tokens, name="tokens"):
+    """Return tokens as a string or list, or say which of them is no string."""
+    if isinstance(tokens, str):
+        return tokens
+    if not isinstance(tokens, Iterable):
+        raise TypeError(
+            f"{name} must be a string or a list of strings, got {shown(tokens)}"
+        )
+    tokens = list(tokens)
+    strange = next((t for t in tokens if not isinstance(t, str)), "")
+    if strange != "":
+        raise TypeError(f"{name} must be strings, got {shown(strange)}")
+    return tokens
 
 
 @dataclass(frozen=True)
@@ -207,11 +233,13 @@ def load_corpus(source, *, tokenize=characters, first=None, clean=None):
     >>> load_corpus("belling_the_cat", tokenize=str.split)
     Corpus('belling_the_cat', 204 tokens, 112 symbols)
     """
+    check_type("tokenize", tokenize, Callable, "a function from text to tokens")
     path = _find(source)
     text = _decode(path, _read(path))
     if clean is not None:
-        text = clean(text)
-    tokens = tokenize(text)
+        check_type("clean", clean, Callable, "a function from text to text")
+        text = check_type("what clean returns", clean(text), str, "a string")
+    tokens = list(_strings(tokenize(text), "what tokenize returns"))
     if first is not None:
         tokens = tokens[: check_positive_int("first", first, unit=" of tokens")]
     if not tokens:
@@ -232,7 +260,12 @@ def _find(source):
                 "package from its checkout ('make setup'), where data/ lies beside it"
             )
         return path
-    path = Path(source).expanduser()
+    if isinstance(source, str) and (len(source) > 255 or "\n" in source):
+        raise ValueError(
+            f"source must be the name or path of a text, got a text itself, "
+            f"{shown(source)}: encode it with Vocab(text), or write it to a file"
+        )
+    path = check_path("source", source)
     if path.is_file():
         return path
     known = ", ".join(SHIPPED)
@@ -282,6 +315,11 @@ def _read_zip(path):
         if members[0].flag_bits & 0x1:
             raise ValueError(
                 f"source {str(path)!r} is encrypted: unpack it and name the text"
+            )
+        if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(  # zipfile would inflate all of it at once
+                f"source {str(path)!r} is compressed in another way than zip's usual "
+                "one (deflate): zip it anew"
             )
         with archive.open(members[0]) as file:
             return file.read(MAX_BYTES + 1)

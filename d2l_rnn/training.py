@@ -4,16 +4,23 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, nd
 
-from d2l_rnn._checks import check_ids, check_number, check_positive_int
+from d2l_rnn._checks import (
+    check_count,
+    check_ids,
+    check_new_file,
+    check_number,
+    check_offers,
+    check_positive_int,
+    check_type,
+)
 from d2l_rnn._progress import progress
+from d2l_rnn.checkpoint import ODD, weights_of
 from d2l_rnn.checkpoint import read as read_file
-from d2l_rnn.checkpoint import weights_of
 from d2l_rnn.checkpoint import write as write_file
 from d2l_rnn.clipping import clip_gradients, global_norm
 from d2l_rnn.metrics import cross_entropy, perplexity
@@ -120,17 +127,19 @@ def train(
         the last good perplexity; the model keeps its last good weights.
     """
     epochs = check_positive_int("epochs", epochs)
-    if valid is not None and not _is_batches(valid):
-        valid = _check_text("valid", valid, model)
+    _check_model(model)
+    _check_batches("batches", batches, model)
+    if valid is not None:
+        valid = _check_data("valid", valid, model)
     if patience is not None:
         patience = check_positive_int("patience", patience, unit=" of epochs")
         if valid is None:
             raise ValueError("patience needs valid: the held-out data it watches")
-    for name in ("ids", "Y"):  # a text's symbols, or the labels of rows
-        check_ids(f"batches.{name}", getattr(batches, name, []), model.vocab_size)
+    if checkpoint is not None:
+        checkpoint = check_new_file("checkpoint", checkpoint)
     run = _Run(model, batches, lr, optimizer, clip)
     if checkpoint is not None:
-        run.begin(Path(checkpoint))
+        run.begin(checkpoint)
     history = run.history
     try:
         for _ in progress(range(history.num_epochs, epochs), "training"):
@@ -138,7 +147,7 @@ def train(
                 break
             run.epoch(valid)
             if checkpoint is not None:
-                run.save(Path(checkpoint))
+                run.save(checkpoint)
         if patience is not None:
             run.best.restore()
     except KeyboardInterrupt:
@@ -170,6 +179,7 @@ class _Run:
         self.step, self.updating, self.seed = 0, False, None
 
     def _optimizer(self, name):
+        check_type("optimizer", name, str, "the name of one of MXNet's")
         rate = self._rate(0)
         try:
             return mx.optimizer.create(name, learning_rate=rate)
@@ -291,33 +301,69 @@ class _Run:
                 f"checkpoint {str(path)!r} holds a {info.get('kind')!r}, not a "
                 "training run: choose another path"
             )
+        written = info.get("settings")
+        written = written if isinstance(written, dict) else {}
         for name, value in self.settings.items():
-            if info["settings"].get(name) != value:
+            if written.get(name) != value:
                 raise ValueError(
                     f"checkpoint {str(path)!r} was written by a run with {name} = "
-                    f"{info['settings'].get(name)!r}, this one has {value!r}: delete "
+                    f"{written.get(name)!r}, this one has {value!r}: delete "
                     "the file, choose another path, or go on as it began"
                 )
-        optimizer = self.update.optimizer
-        vars(optimizer).update(info["optimizer"])
-        optimizer._index_update_count.update(dict(info["counts"]))
-        for i, (name, param) in enumerate(self.model.params.items()):
-            param[:] = arrays[f"weights/{name}"]
-            self.best.copies[name][:] = arrays[f"best/{name}"]
+        try:
+            self._resume(arrays, info)
+        except ODD as error:
+            self.good.restore()
+            raise ValueError(
+                f"checkpoint {str(path)!r} tells of a training run in another way than "
+                f"train does ({error!r}): delete the file, or choose another path"
+            ) from None
+
+    def _resume(self, arrays, info):
+        """Take over what a file holds, which need not be what `save` wrote."""
+        optimizer, params = self.update.optimizer, self.model.params
+        for name, value in info["optimizer"].items():
+            known = vars(optimizer)[name]
+            if not (_is_float32(value) and (known is None or _is_number(known))):
+                raise ValueError(f"{name} = {value!r}")
+            if name != "aggregate_num":  # how it works, not what it has come to
+                setattr(optimizer, name, value)
+        for i, count in info["counts"]:
+            optimizer._index_update_count[i] = check_count("count", count, below=2**31)
+        for kind, targets in (("weights", params), ("best", self.best.copies)):
+            for name, target in targets.items():
+                _fill(target, arrays[f"{kind}/{name}"])
+        for i, param in enumerate(params.values()):
             self.update.states[i] = optimizer.create_state_multi_precision(i, param)
             self.update.states_synced[i] = True
             for j, part in enumerate(_parts(self.update.states[i])):
                 if part is not None:
-                    part[:] = arrays[f"optimizer/{i}/{j}"]
-        self.history = History(**info["history"])
-        self.history.step_norms = arrays["step_norms"].tolist()
-        self.step, self.seed = info["step"], info["seed"]
-        self.batches.epoch = info["epoch"]
+                    _fill(part, arrays[f"optimizer/{i}/{j}"])
+        step_norms = arrays["step_norms"].ravel().tolist()
+        self.history = History(**info["history"], step_norms=step_norms)
+        for name, values in vars(self.history).items():
+            if name != "interrupted" and not all(map(_is_number, list(values))):
+                raise ValueError(f"{name} = {values!r}")
+        self.step = check_count("step", info["step"], below=2**31)
+        self.seed = check_count("seed", info["seed"], below=2**31)
+        self.batches.epoch = check_count("epoch", info["epoch"], below=2**31)
+        self.good.take()
+
+
+def _fill(target, array):
+    """Copy an array of a file into one of the same shape."""
+    if array.shape != target.shape:
+        raise ValueError(f"shape {array.shape} in place of {target.shape}")
+    target[:] = array
 
 
 def _parts(state):
     """Return the arrays of one weight's optimizer state, as a tuple."""
     return tuple(state) if isinstance(state, (tuple, list)) else (state,)
+
+
+def _is_float32(value):
+    return _is_number(value) and (value == 0 or 1e-30 < abs(value) < 1e30)
 
 
 def _is_number(value):
@@ -349,10 +395,12 @@ def evaluate(model, data, *, num_steps=200):
     (5.0, 5)
     """
     num_steps = check_positive_int("num_steps", num_steps)
+    _check_model(model)
+    data = _check_data("data", data, model)
     if _is_batches(data):
         pairs, carries = data, data.carries_state
     else:
-        pairs, carries = _pieces(_check_text("data", data, model), num_steps), True
+        pairs, carries = _pieces(data, num_steps), True
     state, total, num_scored = None, 0.0, 0
     for X, Y in pairs:
         if state is None or not carries:
@@ -391,13 +439,30 @@ def _clip(model, clip):
     return global_norm(grads) if clip is None else clip_gradients(grads, clip)
 
 
-def _check_text(name, ids, model):
-    ids = check_ids(name, ids, model.vocab_size)
+def _check_model(model):
+    wanted = ("params", "vocab_size", "begin_state", "__call__")
+    check_offers("model", model, wanted, "use rnn_model(…) or another LanguageModel")
+
+
+def _check_data(name, data, model):
+    """Return a text as indices, or minibatches as they are, once they fit a model."""
+    if _is_batches(data):
+        return _check_batches(name, data, model)
+    ids = check_ids(name, data, model.vocab_size)
     if len(ids) < 2:
         raise ValueError(
             f"{name} must hold at least 2 tokens to score one, got {len(ids)}"
         )
     return ids
+
+
+def _check_batches(name, batches, model):
+    """Return minibatches, once what can be known of them beforehand fits a model."""
+    remedy = "use RandomBatches, ConsecutiveBatches or LabelledBatches"
+    check_offers(name, batches, ("carries_state", "__iter__"), remedy)
+    for part in ("ids", "Y"):  # a text's symbols, or the labels of rows
+        check_ids(f"{name}.{part}", getattr(batches, part, []), model.vocab_size)
+    return batches
 
 
 class _Snapshot:

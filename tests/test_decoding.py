@@ -227,7 +227,7 @@ def test_temperature_must_not_be_negative(temperature, error):
 
 
 def test_drawing_needs_a_source_of_random_numbers():
-    with pytest.raises(ValueError, match="rng is needed to draw"):
+    with pytest.raises(TypeError, match="rng must offer random, got None"):
         choose(np.log(PROBS), temperature=0.5)
 
 

@@ -199,7 +199,7 @@ def test_held_out_bits_of_order_six():
         (
             lambda: NGramModel(2, V, smoothing="none"),
             ValueError,
-            "smoothing must be 'kneser_ney' or 'laplace', got 'none'",
+            r"smoothing must be one of \['kneser_ney', 'laplace'\], got 'none'",
         ),
         (lambda: NGramModel(2, V, discount=0), ValueError, "discount .* got 0"),
         (lambda: NGramModel(2, V, discount=1), ValueError, "discount .* got 1"),

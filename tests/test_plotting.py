@@ -134,6 +134,12 @@ def test_a_wrong_log_is_named_and_draws_nothing(log):
     assert plt.get_fignums() == []
 
 
+def test_a_histogram_may_have_bins_of_its_own():
+    ax = plot_histogram([1, 2, 4, 4.5], xlabel="norm", bins=np.array([0, 3, 5, 9]))
+    bars = [(bar.get_x(), bar.get_height()) for bar in ax.patches]
+    assert bars == [(0, 2), (3, 2), (5, 0)]
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_a_histogram_counts_every_value(log):
     values = np.random.default_rng(0).lognormal(size=500)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mxnet import nd
 
 ROOT = Path(__file__).resolve().parent.parent
 quick = settings(deadline=None, max_examples=50)
@@ -204,6 +205,16 @@ def test_cleaning_precedes_tokens_and_tokens_precede_first(tmp_path):
     assert repr(corpus) == "Corpus('mine.txt', 3 tokens, 2 symbols)"
 
 
+def test_the_largest_scores_places_can_be_decoded():
+    places = nd.array([[0, 3, 1], [5, 1, 2], [0, 1, 8]]).argmax(axis=1)
+    vocab = Vocab("abc")
+    assert places.dtype == np.float32
+    assert vocab.decode(places) == vocab.decode(places.asnumpy()) == "bac"
+    assert vocab.decode(i for i in (2, 0)) == "ca"
+    with pytest.raises(TypeError, match="indices must hold whole numbers"):
+        vocab.decode(places + 0.5)
+
+
 def test_a_text_that_holds_the_word_unk_can_be_loaded(tmp_path):
     path = tmp_path / "penn.txt"
     path.write_text("the <unk> of the <unk>")
@@ -229,6 +240,8 @@ def test_a_text_that_holds_the_word_unk_can_be_loaded(tmp_path):
         ("not.gz", b"to be or not to be", "damaged archive .*fetch it again"),
         ("cut.gz", gzip.compress(TEXT.encode())[:-9], "damaged archive"),
         ("cut.zip", zipped({"a": TEXT.encode()})[:-9], "damaged archive"),
+        ("b.zip", zipped({"a": b"a"}, zipfile.ZIP_BZIP2), "another way .*zip it anew"),
+        ("l.zip", zipped({"a": b"a"}, zipfile.ZIP_LZMA), "another way .*zip it anew"),
         ("bzip.gz", bz2.compress(TEXT.encode()), "damaged archive"),
     ],
 )
@@ -246,10 +259,8 @@ def test_unreadable_files_are_named_with_a_remedy(tmp_path, name, data, message)
         ("a.gz", gzip.compress(TEXT.encode(), mtime=0)),
         ("a.zip", zipped({"a": TEXT.encode()}, zipfile.ZIP_STORED)),
         ("a.zip", zipped({"a": TEXT.encode()}, zipfile.ZIP_DEFLATED)),
-        ("a.zip", zipped({"a": TEXT.encode()}, zipfile.ZIP_BZIP2)),
-        ("a.zip", zipped({"a": TEXT.encode()}, zipfile.ZIP_LZMA)),
     ],
-    ids=["gz", "stored", "deflated", "bzip2", "lzma"],
+    ids=["gz", "stored", "deflated"],
 )
 def test_a_damaged_byte_gives_the_whole_text_or_a_clear_error(tmp_path, name, data):
     path = tmp_path / name
