@@ -9,10 +9,11 @@ STAGES ?=
 NB ?=
 NAME ?=
 MODULES ?=
+FUZZ ?= 50
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve lab test book pdf notebooks chapter lint format lock licenses \
-	audit newest recipe mutants notebook-mutants clean
+	audit newest recipe mutants notebook-mutants fuzz clean
 
 help:  ## show this list
 	@echo 'Dive into Recurrent Neural Networks'
@@ -77,6 +78,9 @@ mutants: setup  ## count the small faults that tests catch (MODULES="clipping")
 
 notebook-mutants: setup  ## change a digit in every notebook (some only: NB=...)
 	@$(VENV_PYTHON) tools/notebook_mutants.py $(NB)
+
+fuzz: setup  ## damage files in many more ways than the tests do (FUZZ=50 times)
+	@FUZZ=$(FUZZ) $(VENV_PYTHON) -m pytest -q tests/test_fuzz.py
 
 clean:  ## remove what was built; .venv and the texts in _build/edit stay
 	[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name edit -exec rm -rf {} +
