@@ -1,5 +1,7 @@
 """The gated cells and stacks against gluon, closed forms and finite differences."""
 
+import dataclasses
+
 from d2l_rnn import cells
 from d2l_rnn.cells import CELLS, init_cell, unroll
 from d2l_rnn.models import GluonModel, rnn_model
@@ -115,6 +117,49 @@ def test_each_peephole_matters(name):
     assert np.abs((before - after).asnumpy()).max() > 1e-3
 
 
+def numpy_lstm(XW, H, C, W_hh, *, peepholes=(0, 0, 0), depth=0):
+    """Take a step in NumPy; ``depth`` is what a depth gate lets into the cell."""
+    w_ci, w_cf, w_co = peepholes
+    I, F, candidate, O = np.split(XW + H @ W_hh, 4, axis=1)
+    after = sigmoid(F + w_cf * C) * C + sigmoid(I + w_ci * C) * np.tanh(candidate)
+    after = after + depth
+    return sigmoid(O + w_co * after) * np.tanh(after), after
+
+
+def numbers(params, X, state):
+    """Return the same in NumPy."""
+    values = {name: param.asnumpy() for name, param in params.items()}
+    return values, X.asnumpy(), [part.asnumpy() for part in state]
+
+
+def test_peepholes_are_the_paper_s():
+    """I and F see the cell before the step, O sees it after."""
+    params, X, state = make("peephole", dtype="float64")
+    W, xs, (H, C) = numbers(params, X, state)
+    peepholes = W["w_ci"], W["w_cf"], W["w_co"]
+    for x in xs:
+        XW = x @ W["W_xh"] + W["b_h"]
+        H, C = numpy_lstm(XW, H, C, W["W_hh"], peepholes=peepholes)
+    _, after = run("peephole", params, X, state)
+    for ours, expected in zip(after, (H, C), strict=True):
+        assert np.abs(ours.asnumpy() - expected).max() < 1e-12
+
+
+def test_the_depth_gate_is_the_paper_s():
+    """It sees the lower hidden state, the upper cell before and the lower after."""
+    params, X, state = make("depth_gated", dtype="float64")
+    W, xs, (H, C, H_below, C_below) = numbers(params, X, state)
+    for x in xs:
+        XW = x @ W["W_xh"] + W["b_h"]
+        H_below, C_below = numpy_lstm(XW, H_below, C_below, W["W_hh"])
+        D = H_below @ W["W_xd"] + W["b_d"] + W["w_cd"] * C + W["w_ld"] * C_below
+        XW = H_below @ W["W_xh_up"] + W["b_h_up"]
+        H, C = numpy_lstm(XW, H, C, W["W_hh_up"], depth=sigmoid(D) * C_below)
+    _, after = run("depth_gated", params, X, state)
+    for ours, expected in zip(after, (H, C, H_below, C_below), strict=True):
+        assert np.abs(ours.asnumpy() - expected).max() < 1e-12
+
+
 def _blocks(array, num_gates):
     return nd.split(array, num_outputs=num_gates, axis=array.ndim - 1)
 
@@ -176,6 +221,12 @@ def test_clockwork_modules_wait_for_their_turn():
     for step in range(STEPS):
         for unit, period in enumerate([1, 1, 2, 2, 4, 4, 8, 8]):
             assert changed[step, unit] == (step % period == 0)
+
+
+def test_the_clock_counts_the_steps():
+    params, X, state = make("clockwork")
+    _, (_, clock) = run("clockwork", params, X, state)
+    assert (clock.asnumpy() == STEPS).all()
 
 
 def test_slow_modules_do_not_hear_fast_ones():
@@ -284,6 +335,11 @@ def test_a_fused_layer_s_own_dropout_does_nothing_and_is_refused():
     assert (one == two).all()
     with pytest.raises(ValueError, match=r"layer has dropout=0\.5, .* rnn_model"):
         GluonModel(gluon.rnn.LSTM(HIDDENS, num_layers=2, dropout=0.5), 10)
+
+
+def test_what_a_cell_needs_cannot_be_changed_by_chance():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CELLS["lstm"].num_gates = 3
 
 
 def test_unknown_cell_lists_the_known_ones():
