@@ -33,6 +33,7 @@ from d2l_rnn.models import (
     LastStep,
     rnn_model,
 )
+from d2l_rnn.regularized import RegularizedModel
 from d2l_rnn.text import Vocab
 
 __all__ = ["load_model", "read", "save_model", "write"]
@@ -150,19 +151,24 @@ def _checksum(arrays, text):
     return digest.hexdigest()
 
 
-def save_model(path, model, vocab=None):
+def save_model(path, model, vocab=None, *, dtype="float32"):
     """Write a model's weights and settings, and the vocabulary it was trained with.
 
     Parameters
     ----------
     path : str or path
     model : LanguageModel
-        Made by `rnn_model`, `GluonModel`, `LastStep` or `SequenceClassifier`.
+        Made by `rnn_model`, `GluonModel`, `LastStep`, `RegularizedModel` or
+        `SequenceClassifier`.
     vocab : Vocab, optional
+    dtype : {"float32", "float16"}
+        How the weights are written. Half the precision makes half the file; a model
+        scores almost the same with it, but not to the last bit.
     """
     check_type("model", model, LanguageModel, "a LanguageModel")
     if vocab is not None:
         check_type("vocab", vocab, Vocab, "a text.Vocab")
+    check_choice("dtype", dtype, ("float32", "float16"))
     if model.settings is None:
         raise ValueError(
             "model was put together by hand, so a file can't say how to make it "
@@ -171,7 +177,8 @@ def save_model(path, model, vocab=None):
     info = {"kind": "model", "model": model.settings}
     if vocab is not None:
         info["vocab"] = {"tokens": vocab.tokens, "unk": vocab.unk, "pad": vocab.pad}
-    write(path, weights_of(model), info)
+    weights = weights_of(model)
+    write(path, {name: w.astype(dtype) for name, w in weights.items()}, info)
 
 
 def load_model(path):
@@ -219,17 +226,21 @@ def _make(settings, num_numbers):
     kind = options.pop("kind")
     if kind == "LastStep":
         return LastStep(_make(options["model"], num_numbers))
-    if kind not in ("rnn_model", "SequenceClassifier", "GluonModel"):
+    kinds = {
+        "rnn_model": rnn_model,
+        "RegularizedModel": RegularizedModel,
+        "SequenceClassifier": SequenceClassifier,
+        "GluonModel": GluonModel,
+    }
+    if kind not in kinds:
         raise ValueError(f"model has the unknown kind {kind!r}")
     largest = _largest_matrix({"num_layers": 1, **options})
     if largest > num_numbers:
         raise ValueError(
             f"its matrices have {largest} numbers, and the file holds {num_numbers}"
         )
-    if kind == "rnn_model":
-        return rnn_model(**options)
-    if kind == "SequenceClassifier":
-        return SequenceClassifier(**options)
+    if kind != "GluonModel":
+        return kinds[kind](**options)
     layer, sizes = options.pop("layer").lower(), options.pop("layer_options")
     sizes["hidden_size"] = check_positive_int("hidden_size", sizes["hidden_size"])
     sizes["num_layers"] = check_positive_int("num_layers", sizes["num_layers"])
@@ -248,5 +259,7 @@ def _largest_matrix(options):
     width = options["hidden_size" if "hidden_size" in options else "num_hiddens"]
     sizes = [options.get(name) for name in ("num_inputs", "vocab_size", "embed_size")]
     sizes = [size for size in sizes if size is not None]
-    sizes += [width, options.get("num_classes", sizes[0])]
+    sizes.append(width)
+    if not options.get("tied"):  # then the embedding is the output layer too
+        sizes.append(options.get("num_classes", sizes[0]))
     return max(width**2 * options["num_layers"], *map(mul, sizes, sizes[1:]))

@@ -315,11 +315,11 @@ def check_inputs(X, vocab_size, num_inputs=None):
         check_range("X", X, vocab_size)
 
 
-def check_dropout(dropout):
+def check_dropout(dropout, name="dropout"):
     """Return ``dropout`` as a float, or say that it must lie in 0 ≤ dropout < 1."""
-    dropout = check_number("dropout", dropout, 0)
+    dropout = check_number(name, dropout, 0)
     if dropout >= 1:
-        raise ValueError(f"dropout must be below 1, got {dropout}: try 0.5")
+        raise ValueError(f"{name} must be below 1, got {dropout}: try 0.5")
     return dropout
 
 

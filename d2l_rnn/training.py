@@ -25,7 +25,13 @@ from d2l_rnn.checkpoint import write as write_file
 from d2l_rnn.clipping import clip_gradients, global_norm
 from d2l_rnn.metrics import cross_entropy, perplexity
 
-__all__ = ["History", "TrainingDiverged", "evaluate", "train"]
+__all__ = [
+    "History",
+    "TrainingDiverged",
+    "evaluate",
+    "prequential_log_prob",
+    "train",
+]
 
 
 @dataclass
@@ -83,6 +89,7 @@ def train(
     clip=None,
     valid=None,
     patience=None,
+    average=None,
     checkpoint=None,
 ):
     """Train a language model by truncated backpropagation through time.
@@ -109,6 +116,11 @@ def train(
         Stop after so many epochs without a better held-out perplexity. Whether it
         came to that or not, the model goes back to its best weights in the end.
         Needs ``valid``.
+    average : float, optional
+        Share, below 1, that a running average of the weights keeps at each step, such
+        as 0.995: the average is of about 1 / (1 − 0.995) = 200 steps. It is what is
+        scored on ``valid`` and what the model holds in the end. (Polyak & Juditsky
+        1992, exponentially weighted.)
     checkpoint : str or path, optional
         A file that is written after every epoch. If it is already there, training
         goes on from it, and ends with the same weights, to the last bit, as a run
@@ -137,7 +149,7 @@ def train(
             raise ValueError("patience needs valid: the held-out data it watches")
     if checkpoint is not None:
         checkpoint = check_new_file("checkpoint", checkpoint)
-    run = _Run(model, batches, lr, optimizer, clip)
+    run = _Run(model, batches, lr, optimizer, clip, average)
     if checkpoint is not None:
         run.begin(checkpoint)
     history = run.history
@@ -150,6 +162,8 @@ def train(
                 run.save(checkpoint)
         if patience is not None:
             run.best.restore()
+        elif average is not None:
+            run.average.restore()
     except KeyboardInterrupt:
         if run.updating:  # some weights may have moved and others not
             run.good.restore()
@@ -160,17 +174,23 @@ def train(
 class _Run:
     """A training run: a model, its optimizer, and what both have come to."""
 
-    def __init__(self, model, batches, lr, optimizer, clip):
+    def __init__(self, model, batches, lr, optimizer, clip, average):
         self.model, self.batches = model, batches
         self.schedule = lr if callable(lr) else lambda step: lr
         if clip is not None:
             clip = check_number("clip", clip, 0, open_low=True)
         self.clip = clip
+        if average is not None:
+            average = check_number("average", average, 0)
+            if average >= 1:
+                raise ValueError(f"average must be below 1, got {average}: try 0.995")
+        self.average = None if average is None else _Average(model, average)
         self.update = mx.optimizer.get_updater(self._optimizer(optimizer))
         self.settings = {
             "lr": "a function" if callable(lr) else lr,
             "optimizer": optimizer,
             "clip": clip,
+            "average": average,
             "batches": type(batches).__name__,
             "model": {name: list(p.shape) for name, p in model.params.items()},
         }
@@ -206,7 +226,7 @@ class _Run:
             norm = _clip(self.model, self.clip)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise self._diverged(loss, f"step {len(norms) + 1}")
-            self._descend()
+            self.descend()
             losses.append((loss, Y.size))
             norms.append(norm)
         if not losses:
@@ -214,12 +234,7 @@ class _Run:
         seconds = time.perf_counter() - start
         num_tokens = sum(size for _, size in losses)
         if valid is not None:
-            loss, num_scored = evaluate(self.model, valid)
-            if not math.isfinite(loss):
-                raise self._diverged(loss, "held-out data")
-            history.valid_perplexity.append(perplexity(loss, num_scored))
-            if self.epochs_since_best() == 0:
-                self.best.take()
+            self._score(valid)
         total = math.fsum(loss * size for loss, size in losses)
         history.train_perplexity.append(perplexity(total, num_tokens))
         history.grad_norm.append(math.fsum(norms) / len(norms))
@@ -228,7 +243,21 @@ class _Run:
         history.tokens_per_second.append(num_tokens / seconds)
         history.step_norms += norms
 
-    def _descend(self):
+    def _score(self, valid):
+        """Note the held-out perplexity; keep the weights if it is the lowest."""
+        if self.average:
+            self.good.take()
+            self.average.restore()
+        loss, num_scored = evaluate(self.model, valid)
+        if not math.isfinite(loss):
+            raise self._diverged(loss, "held-out data")
+        self.history.valid_perplexity.append(perplexity(loss, num_scored))
+        if self.epochs_since_best() == 0:
+            self.best.take()
+        if self.average:
+            self.good.restore()
+
+    def descend(self):
         """Take one step down the gradient."""
         self.good.take()
         self.update.optimizer.set_learning_rate(self._rate(self.step))
@@ -237,6 +266,8 @@ class _Run:
             self.update(i, param.grad, param)
         self.updating = False
         self.step += 1
+        if self.average:
+            self.average.update(self.step)
 
     def epochs_since_best(self):
         """Return how many epochs ago the held-out perplexity was lowest."""
@@ -276,6 +307,8 @@ class _Run:
         for name, weight in weights_of(self.model).items():
             arrays[f"weights/{name}"] = weight
             arrays[f"best/{name}"] = self.best.copies[name].asnumpy()
+            if self.average:
+                arrays[f"average/{name}"] = self.average.copies[name].asnumpy()
         for i, state in self.update.states.items():
             for j, part in enumerate(_parts(state)):
                 if part is not None:
@@ -330,7 +363,10 @@ class _Run:
                 setattr(optimizer, name, value)
         for i, count in info["counts"]:
             optimizer._index_update_count[i] = check_count("count", count, below=2**31)
-        for kind, targets in (("weights", params), ("best", self.best.copies)):
+        kept = {"weights": params, "best": self.best.copies}
+        if self.average:
+            kept["average"] = self.average.copies
+        for kind, targets in kept.items():
             for name, target in targets.items():
                 _fill(target, arrays[f"{kind}/{name}"])
         for i, param in enumerate(params.values()):
@@ -412,6 +448,52 @@ def evaluate(model, data, *, num_steps=200):
     return total, num_scored
 
 
+def prequential_log_prob(model, ids, *, num_steps, lr, optimizer="adam", clip=1.0):
+    """Predict a text piece by piece, and learn from each piece once it is known.
+
+    No symbol is ever predicted with the help of itself or what follows, so an
+    untrained model ends with what an adaptive compressor would need: it starts from
+    nothing and sees the text once. `NGramModel.prequential_log_prob` counts so.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Changed in place. The first symbol costs log(vocab_size).
+    ids : sequence of int, length T
+    num_steps : int
+        How many symbols are predicted before one step of training on them.
+    lr : float or callable
+    optimizer : str
+    clip : float, optional
+        As in `train`.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (T,), in nats
+
+    >>> from d2l_rnn.models import rnn_model
+    >>> model = rnn_model(2, 3, scale=0)
+    >>> log_probs = prequential_log_prob(model, [0] * 60, num_steps=2, lr=0.1)
+    >>> np.exp(log_probs[[0, 1, 2, -1]]).round(2)
+    array([0.5 , 0.5 , 0.5 , 0.98])
+    """
+    num_steps = check_positive_int("num_steps", num_steps)
+    _check_model(model)
+    run = _Run(model, None, lr, optimizer, clip, None)
+    losses, state = [math.log(model.vocab_size)], model.begin_state(1)
+    for X, Y in _pieces(_check_data("ids", ids, model), num_steps):
+        state = tuple(s.detach() for s in state)
+        with autograd.record():
+            logits, state = model(X, state)
+            loss = cross_entropy(logits, Y.T)
+            mean = loss.mean()
+        mean.backward()
+        _clip(model, run.clip)
+        losses.extend(loss.asnumpy().ravel().tolist())
+        run.descend()
+    return -np.array(losses)
+
+
 def _pieces(ids, num_steps):
     """Cut a text into consecutive minibatches of one row."""
     text = nd.array(ids, dtype="int32").expand_dims(0)
@@ -479,3 +561,18 @@ class _Snapshot:
     def restore(self):
         for name, param in self.params.items():
             self.copies[name].copyto(param)
+
+
+class _Average(_Snapshot):
+    """A running average of a model's weights over the steps."""
+
+    def __init__(self, model, share):
+        super().__init__(model)
+        self.share = share
+
+    def update(self, step):
+        """Move towards the weights after ``step`` steps; early ones weigh less."""
+        share = min(self.share, step / (10 + step))
+        for name, param in self.params.items():
+            self.copies[name] *= share
+            self.copies[name] += (1 - share) * param

@@ -22,9 +22,11 @@ from d2l_rnn import (
     diagrams,
     export,
     metrics,
+    mixtures,
     models,
     ngrams,
     plotting,
+    regularized,
     sampling,
     source,
     text,
@@ -335,6 +337,10 @@ refuses(reader, good | {"vocab_size": 5, "embed_size": 2}, embed_size=SIZE)
 refuses(reader, good | {"embed_size": 2}, vocab_size=SOME_SIZE)
 refuses(reader, good, num_inputs=[*SOME_SIZE, (None, V, "give either vocab_size")])
 refuses(reader, good | {"num_inputs": 2}, num_classes=[(1, V, "at least 2, got 1")])
+good = {"vocab_size": 3, "num_hiddens": 2, "embed_size": 2}
+sizes = dict.fromkeys((*good, "num_layers"), SIZE)
+shares = {"input_dropout": SHARE, "recurrent_dropout": SHARE}
+refuses(regularized.RegularizedModel, good, cell=CHOICE, **sizes, **shares, **OPTIONS)
 PARAMS = table("a dict of NDArrays by name", ([], T), (None, T))
 refuses(models.LanguageModel, {"params": {}}, vocab_size=SIZE)
 refuses(models.LanguageModel, {"vocab_size": 2}, params=PARAMS)
@@ -363,7 +369,8 @@ INPUTS += [(zeros(3), V, FORM), (zeros(2, 3, 4), V, FORM, "got a NDArray of shap
 OUTSIDE = [nd.array([[0, bad]] * 2) for bad in (9, -1, 0.5, NAN)]
 OUTSIDE = [(bad, V, "must hold whole numbers in 0..") for bad in OUTSIDE]
 deep = models.rnn_model(3, 2, cell="lstm", num_layers=2)
-for model in (NET, deep, LAST, GLUON, models.GluonModel(gluon.rnn.LSTM(2), 3)):
+thin = regularized.RegularizedModel(3, 2, embed_size=2)
+for model in (NET, deep, LAST, GLUON, thin, models.GluonModel(gluon.rnn.LSTM(2), 3)):
     good = {"X": ROW, "state": model.begin_state(2)}
     refuses(model.__call__, good, X=INPUTS + OUTSIDE, state=STATES)
     refuses(model.begin_state, {}, batch_size=SIZE)
@@ -466,6 +473,7 @@ refuses(
     clip=ABOVE_0,
     valid=[entry for entry in PAIR if entry[0] is not None] + BOTH,
     patience=SOME_SIZE,
+    average=SHARE[:-1],
     checkpoint=NEW_FILE[1:],
 )
 blind = good | {"valid": None, "patience": 1}
@@ -476,6 +484,35 @@ strange = [datasets.LabelledBatches([[bad]], [0], 1) for bad in (5, -1)]
 for mute in (*strange, datasets.MemoryBatches(2)):
     call = lambda mute=mute: training.train(READER, mute, epochs=1, lr=1)  # noqa: E731
     row(training.train, call, V, "X must hold whole numbers in 0..4")
+
+good = {"model": NET, "ids": IDS, "num_steps": 2, "lr": 1}
+more = {"num_steps": SIZE, "lr": ABOVE_0, "clip": ABOVE_0}
+refuses(training.prequential_log_prob, good, model=OFFERS, ids=PAIR, **more)
+bad = [("sdg", V, "must be one of", "adam", "got 'sdg'")]
+refuses(training.prequential_log_prob, good, optimizer=bad)
+
+# --- mixtures
+
+good = {"model": NET, "ids": [0], "context": [1]}
+some = {"ids": SOME_IN_3, "context": SOME_IN_3, "num_rows": SIZE}
+refuses(mixtures.token_log_probs, good, model=MODEL, **some)
+PAIRS = [
+    *((bad, V, "an array of numbers") for bad in (None, "ab", [["a"]], [[0], [0, 1]])),
+    ([], V, "is empty"),
+    ([-1.0, -2.0], V, "one array of equal length", "(2,)"),
+    ([[0.5]], V, "at most 0, got 0.5"),
+    ([[NAN]], V, "logarithms"),
+    ([[-INF, -1.0]], V, "finite for one model"),
+]
+refuses(mixtures.fit_weights, {"log_probs": [[-1]]}, log_probs=PAIRS, num_rounds=SIZE)
+bad = [
+    *table("an array of finite numbers", (None, V), ("a", V), ([NAN], V)),
+    ([0.5, 0.5], V, "one number for each of 1 models", "(2,)"),
+    ([0.5], V, "at least 0 and sum to 1, got [0.5]"),
+]
+refuses(
+    mixtures.mix, {"log_probs": [[-1]], "weights": [1]}, log_probs=PAIRS, weights=bad
+)
 
 # --- files: checkpoint, export, archives
 
@@ -503,6 +540,7 @@ refuses(
     path=NEW_FILE,
     model=[*MODEL, (hand, V, "put together by hand", "write(path, arrays, info)")],
     vocab=[(bad, T, "must be a text.Vocab") for bad in (5, "abc", ["a"])],
+    dtype=CHOICE,
 )
 EMBEDDING = [(bad, V, "must be a GluonModel with an") for bad in (*NO_MODEL, NET)]
 refuses(

@@ -14,6 +14,7 @@ from d2l_rnn.checkpoint import load_model, read, save_model, write
 from d2l_rnn.classifiers import SequenceClassifier
 from d2l_rnn.datasets import LabelledBatches
 from d2l_rnn.models import GluonModel, LastStep, ScratchModel, rnn_model
+from d2l_rnn.regularized import RegularizedModel
 from d2l_rnn.sampling import ConsecutiveBatches, RandomBatches
 from d2l_rnn.text import Vocab
 from d2l_rnn.training import train
@@ -35,6 +36,9 @@ MODELS = {
     "last step": lambda: LastStep(rnn_model(5, 4)),
     "gluon": lambda: GluonModel(gluon.rnn.LSTM(4, 2), 5, embed_size=3),
     "gluon relu": lambda: GluonModel(gluon.rnn.RNN(4), 5, dropout=0.1),
+    "regularized": lambda: RegularizedModel(
+        5, 4, embed_size=3, cell="gru", num_layers=2, recurrent_dropout=0.2, tied=True
+    ),
     "classifier": lambda: SequenceClassifier(
         4, 5, num_inputs=3, cell="gru", num_layers=2, bidirectional=True, read="mean"
     ),
@@ -63,6 +67,20 @@ def test_a_model_comes_back_as_it_was(name, tmp_path):
         one, other = (x if isinstance(x, tuple) else (x,) for x in (one, other))
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a.asnumpy(), b.asnumpy())
+
+
+def test_half_precision_is_half_the_file(tmp_path):
+    model = RegularizedModel(5, 64, embed_size=16)
+    save_model(tmp_path / "single", model)
+    save_model(tmp_path / "half", model, dtype="float16")
+    sizes = [(tmp_path / name).stat().st_size for name in ("single", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    again, _ = load_model(tmp_path / "half")
+    for name, param in model.params.items():
+        expected = param.asnumpy().astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(again.params[name].asnumpy(), expected)
+    with pytest.raises(ValueError, match="dtype must be one of"):
+        save_model(tmp_path / "x", model, dtype="int8")
 
 
 def test_a_vocabulary_comes_back_as_it_was(tmp_path):
@@ -229,6 +247,8 @@ RUNS = {
     "adagrad": text_run(optimizer="adagrad"),
     "schedule": text_run(lr=lambda step: 0.05 / (1 + step)),
     "held out": text_run(valid=VALID, patience=9),
+    "average": text_run(average=0.9),
+    "average, held out": text_run(average=0.9, valid=VALID, patience=9),
     "gluon": text_run(make=MODELS["gluon relu"]),
     "classifier": labelled_run,
 }

@@ -8,13 +8,20 @@ from itertools import count, islice, pairwise
 from d2l_rnn import training
 from d2l_rnn._progress import progress
 from d2l_rnn.classifiers import SequenceClassifier
+from d2l_rnn.clipping import clip_gradients
 from d2l_rnn.datasets import LabelledBatches
 from d2l_rnn.decoding import generate
 from d2l_rnn.metrics import cross_entropy, perplexity
 from d2l_rnn.models import GluonModel, LanguageModel, rnn_model
 from d2l_rnn.sampling import ConsecutiveBatches, RandomBatches
 from d2l_rnn.text import Vocab
-from d2l_rnn.training import History, TrainingDiverged, evaluate, train
+from d2l_rnn.training import (
+    History,
+    TrainingDiverged,
+    evaluate,
+    prequential_log_prob,
+    train,
+)
 
 import numpy as np
 import pytest
@@ -653,3 +660,93 @@ def test_labels_that_the_model_has_no_class_for_are_named():
     batches = LabelledBatches([[1, 2], [3, 4]], [2, 3], 2)
     with pytest.raises(ValueError, match=r"batches.Y must lie in 0\.\.2, got .* 3"):
         train(model, batches, epochs=1, lr=0.1)
+
+
+def weights_after_each_step(model, batches, epochs, lr, clip=None):
+    """Train step by step without an average; return the weights after each."""
+    steps = []
+
+    def rate(step):
+        if step:
+            steps.append(weights_of(model))
+        return lr
+
+    train(model, batches, epochs=epochs, lr=rate, clip=clip)
+    return [*steps, weights_of(model)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_the_average_is_that_of_the_steps(share):
+    steps = weights_after_each_step(
+        rnn_model(5, 4), text_batches(), epochs=2, lr=0.5, clip=1.0
+    )
+    model = rnn_model(5, 4)
+    expected = weights_of(model)
+    train(model, text_batches(), epochs=2, lr=0.5, clip=1.0, average=share)
+    for t, weights in enumerate(steps, start=1):
+        kept = min(share, t / (10 + t))
+        for name, weight in weights.items():
+            expected[name] = kept * expected[name] + (1 - kept) * weight
+    for name, weight in weights_of(model).items():
+        np.testing.assert_allclose(weight, expected[name], atol=1e-6)
+
+
+def test_the_average_is_what_is_scored_and_kept():
+    text = text_batches().ids
+    model = rnn_model(5, 4)
+    history = train(
+        model, text_batches(), epochs=3, lr=0.5, clip=1.0, valid=text, average=0.9
+    )
+    last = perplexity(*evaluate(model, text))
+    assert last == pytest.approx(history.valid_perplexity[-1], rel=1e-6)
+
+
+def test_with_an_average_training_itself_does_not_change():
+    plain = train(rnn_model(5, 4), text_batches(), epochs=3, lr=0.5)
+    options = {"valid": [0, 1, 2], "average": 0.9}
+    averaged = train(rnn_model(5, 4), text_batches(), epochs=3, lr=0.5, **options)
+    assert plain.train_perplexity == averaged.train_perplexity
+
+
+def test_with_patience_the_best_average_comes_back():
+    text = text_batches().ids
+    model = rnn_model(5, 4)
+    history = train(
+        model,
+        text_batches(),
+        epochs=8,
+        lr=lambda step: 0.5 if step < 20 else 30.0,  # from then on it gets worse
+        clip=1.0,
+        valid=text,
+        patience=3,
+        average=0.5,
+    )
+    assert history.valid_perplexity[-1] > min(history.valid_perplexity)
+    assert perplexity(*evaluate(model, text)) == pytest.approx(
+        min(history.valid_perplexity), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("length", [2, 7, 20])
+def test_one_pass_predicts_before_it_learns(length):
+    """Against the loop written out: score a piece, take a step on it, go on."""
+    ids = np.random.default_rng(0).integers(0, 5, length)
+    log_probs = prequential_log_prob(
+        rnn_model(5, 4), ids, num_steps=3, lr=0.3, optimizer="sgd", clip=1.0
+    )
+    model = rnn_model(5, 4)
+    state, expected = model.begin_state(1), [-math.log(5)]
+    for start in range(0, length - 1, 3):
+        piece = ids[start : start + 4]
+        X, Y = (nd.array(piece[None, s]) for s in (slice(-1), slice(1, None)))
+        state = tuple(s.detach() for s in state)
+        with autograd.record():
+            logits, state = model(X, state)
+            losses = cross_entropy(logits, Y.T)
+            losses.mean().backward()
+        expected += (-losses.asnumpy().ravel()).tolist()
+        clip_gradients([param.grad for param in model.params.values()], 1.0)
+        for param in model.params.values():
+            param -= 0.3 * param.grad
+    np.testing.assert_allclose(log_probs, expected, atol=1e-5)
+    assert len(log_probs) == length
