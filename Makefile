@@ -10,10 +10,11 @@ NB ?=
 NAME ?=
 MODULES ?=
 FUZZ ?= 50
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve lab test book pdf notebooks chapter lint format lock licenses \
-	audit newest recipe mutants notebook-mutants fuzz clean
+	audit newest recipe mutants notebook-mutants fuzz cluster clean
 
 help:  ## show this list
 	@echo 'Dive into Recurrent Neural Networks'
@@ -81,6 +82,9 @@ notebook-mutants: setup  ## change a digit in every notebook (some only: NB=...)
 
 fuzz: setup  ## damage files in many more ways than the tests do (FUZZ=50 times)
 	@FUZZ=$(FUZZ) $(VENV_PYTHON) -m pytest -q tests/test_fuzz.py
+
+cluster: setup  ## train with several processes, compare with one (WORKERS=2)
+	@$(VENV_PYTHON) tools/cluster.py $(WORKERS)
 
 clean:  ## remove what was built; .venv and the texts in _build/edit stay
 	[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name edit -exec rm -rf {} +

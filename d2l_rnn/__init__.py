@@ -9,9 +9,10 @@ One module a concept, each importing only from those before it:
 minibatches; `cells` one step of each recurrent network; `models` language
 models; `classifiers` networks that read a sequence and answer once; `clipping`
 and `metrics`; `checkpoint` files of models and training runs; `training` the one
-training loop; `decoding` drawing text from a model; `datasets` for what is not
-running text; `archives` for files that the reader brings; `export` models for the
-book's pages; `plotting`, `diagrams` and `source` for the chapters.
+training loop; `distributed` several processes that share it; `decoding` drawing
+text from a model; `datasets` for what is not running text; `archives` for files
+that the reader brings; `export` models for the book's pages; `plotting`,
+`diagrams` and `source` for the chapters.
 """
 
 from d2l_rnn._numerics import prepare as _prepare

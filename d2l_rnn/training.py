@@ -91,6 +91,7 @@ def train(
     patience=None,
     average=None,
     checkpoint=None,
+    reduce=None,
 ):
     """Train a language model by truncated backpropagation through time.
 
@@ -125,6 +126,11 @@ def train(
         A file that is written after every epoch. If it is already there, training
         goes on from it, and ends with the same weights, to the last bit, as a run
         that was never interrupted. Delete it to begin anew.
+    reduce : callable, optional
+        ``reduce(loss, size, grads) -> (loss, size)``, called after each backward pass
+        with the mean loss over ``size`` tokens and the list of its gradients. It puts
+        others in their place, of more tokens than these, and returns their mean loss
+        and number: see `distributed`.
 
     Returns
     -------
@@ -149,7 +155,7 @@ def train(
             raise ValueError("patience needs valid: the held-out data it watches")
     if checkpoint is not None:
         checkpoint = check_new_file("checkpoint", checkpoint)
-    run = _Run(model, batches, lr, optimizer, clip, average)
+    run = _Run(model, batches, lr, optimizer, clip, average, reduce)
     if checkpoint is not None:
         run.begin(checkpoint)
     history = run.history
@@ -174,8 +180,8 @@ def train(
 class _Run:
     """A training run: a model, its optimizer, and what both have come to."""
 
-    def __init__(self, model, batches, lr, optimizer, clip, average):
-        self.model, self.batches = model, batches
+    def __init__(self, model, batches, lr, optimizer, clip, average=None, reduce=None):
+        self.model, self.batches, self.reduce = model, batches, reduce
         self.schedule = lr if callable(lr) else lambda step: lr
         if clip is not None:
             clip = check_number("clip", clip, 0, open_low=True)
@@ -223,11 +229,14 @@ class _Run:
             if state is None or not self.batches.carries_state:
                 state = self.model.begin_state(X.shape[0])
             loss, state = _forward_backward(self.model, X, Y, state)
-            norm = _clip(self.model, self.clip)
+            size, grads = Y.size, [param.grad for param in self.model.params.values()]
+            if self.reduce is not None:
+                loss, size = self.reduce(loss, size, grads)
+            norm = _clip(grads, self.clip)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise self._diverged(loss, f"step {len(norms) + 1}")
             self.descend()
-            losses.append((loss, Y.size))
+            losses.append((loss, size))
             norms.append(norm)
         if not losses:
             raise ValueError("batches held no minibatch: there is nothing to learn")
@@ -479,7 +488,8 @@ def prequential_log_prob(model, ids, *, num_steps, lr, optimizer="adam", clip=1.
     """
     num_steps = check_positive_int("num_steps", num_steps)
     _check_model(model)
-    run = _Run(model, None, lr, optimizer, clip, None)
+    run = _Run(model, None, lr, optimizer, clip)
+    grads = [param.grad for param in model.params.values()]
     losses, state = [math.log(model.vocab_size)], model.begin_state(1)
     for X, Y in _pieces(_check_data("ids", ids, model), num_steps):
         state = tuple(s.detach() for s in state)
@@ -488,7 +498,7 @@ def prequential_log_prob(model, ids, *, num_steps, lr, optimizer="adam", clip=1.
             loss = cross_entropy(logits, Y.T)
             mean = loss.mean()
         mean.backward()
-        _clip(model, run.clip)
+        _clip(grads, run.clip)
         losses.extend(loss.asnumpy().ravel().tolist())
         run.descend()
     return -np.array(losses)
@@ -516,8 +526,8 @@ def _forward_backward(model, X, Y, state):
     return float(loss.asscalar()), state
 
 
-def _clip(model, clip):
-    grads = [param.grad for param in model.params.values()]
+def _clip(grads, clip):
+    """Clip gradients in place, if there is a limit; return their norm before."""
     return global_norm(grads) if clip is None else clip_gradients(grads, clip)
 
 
