@@ -117,7 +117,7 @@ class Group:
         _end_with_launcher()
         self._store = mx.kv.create("dist_sync")  # waits until all are there
         self.num_workers = self._store.num_workers
-        self._keys = []
+        self._keys = {}
 
     def __enter__(self):
         return self
@@ -154,15 +154,22 @@ class Group:
         """
         self._sign.touch()
         sums = [nd.array([loss * size, size]), *(grad * size for grad in grads)]
-        if not self._keys:
-            self._keys = list(range(len(sums)))
-            self._store.init(self._keys, sums)
-        self._store.push(self._keys, sums)
-        self._store.pull(self._keys, out=sums)
+        keys = self._keys_for(sums)
+        self._store.push(keys, sums)
+        self._store.pull(keys, out=sums)
         total, size = sums[0].asnumpy().tolist()
         for grad, joint in zip(grads, sums[1:], strict=True):
             grad[:] = joint / size
         return total / size, int(size)
+
+    def _keys_for(self, arrays):
+        """Return a place in the store for each array, the same for the same shapes."""
+        shapes = tuple(array.shape for array in arrays)
+        if shapes not in self._keys:
+            start = sum(map(len, self._keys))
+            self._keys[shapes] = list(range(start, start + len(shapes)))
+            self._store.init(self._keys[shapes], arrays)
+        return self._keys[shapes]
 
 
 class WorkerLost(RuntimeError):

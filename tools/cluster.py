@@ -13,7 +13,7 @@ from pathlib import Path
 
 from d2l_rnn.checkpoint import load_model, save_model
 from d2l_rnn.distributed import Group, WorkerLost, launch
-from d2l_rnn.models import rnn_model
+from d2l_rnn.models import GluonModel, gluon_layer
 from d2l_rnn.sampling import ConsecutiveBatches
 from d2l_rnn.text import load_corpus
 from d2l_rnn.training import train
@@ -28,7 +28,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workers", type=int, help="how many processes share the rows")
     parser.add_argument("--out", type=Path, default=ROOT / "_build" / "cluster")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=10)
     args = parser.parse_args()
     if os.environ.get("DMLC_ROLE") == "worker":
         return work(args)
@@ -55,10 +55,10 @@ def checkpoint(args):
 def learn(args, *, share=lambda batches: batches, **options):
     """Train a new model; return it and the history."""
     corpus = load_corpus("doctor_moreau", first=20_000)
-    model = rnn_model(len(corpus.vocab), 32, cell="gru", seed=1)
+    model = GluonModel(gluon_layer("lstm", 64), len(corpus.vocab), embed_size=32)
     # An odd number of rows: two shares differ.
     batches = share(ConsecutiveBatches(corpus.ids, batch_size=31, num_steps=25))
-    return model, train(model, batches, epochs=args.epochs, lr=2, clip=0.5, **options)
+    return model, train(model, batches, epochs=args.epochs, lr=1, clip=0.3, **options)
 
 
 def work(args):
