@@ -98,6 +98,8 @@ class Group:
     rank : int
         Which worker this is: 0 … num_workers - 1.
     num_workers : int
+    store : mxnet.kvstore.KVStore
+        What the workers exchange arrays by; ``gluon.Trainer`` takes it, too.
 
     Raises
     ------
@@ -115,8 +117,8 @@ class Group:
         self._sign = Path(os.environ["D2L_RNN_SIGNS"], str(self.rank))
         self._sign.touch()
         _end_with_launcher()
-        self._store = mx.kv.create("dist_sync")  # waits until all are there
-        self.num_workers = self._store.num_workers
+        self.store = mx.kv.create("dist_sync")  # waits until all are there
+        self.num_workers = self.store.num_workers
         self._keys = {}
 
     def __enter__(self):
@@ -155,8 +157,8 @@ class Group:
         self._sign.touch()
         sums = [nd.array([loss * size, size]), *(grad * size for grad in grads)]
         keys = self._keys_for(sums)
-        self._store.push(keys, sums)
-        self._store.pull(keys, out=sums)
+        self.store.push(keys, sums)
+        self.store.pull(keys, out=sums)
         total, size = sums[0].asnumpy().tolist()
         for grad, joint in zip(grads, sums[1:], strict=True):
             grad[:] = joint / size
@@ -168,7 +170,7 @@ class Group:
         if shapes not in self._keys:
             start = sum(map(len, self._keys))
             self._keys[shapes] = list(range(start, start + len(shapes)))
-            self._store.init(self._keys[shapes], arrays)
+            self.store.init(self._keys[shapes], arrays)
         return self._keys[shapes]
 
 

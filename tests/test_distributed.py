@@ -95,7 +95,7 @@ def test_means_over_unequal_shares_become_the_joint_mean(tmp_path):
     group = Group.__new__(Group)
     group._keys, group._sign = {}, tmp_path / "0"
     # Sums over 10 and 20 tokens: mean losses 2 and 4, mean gradients 1 and -1.
-    group._store = Store(
+    group.store = Store(
         [nd.array([20, 10]), nd.array([10, 10])],
         [nd.array([80, 20]), nd.array([-20, -20])],
     )
@@ -105,12 +105,12 @@ def test_means_over_unequal_shares_become_the_joint_mean(tmp_path):
         assert (loss, size) == (pytest.approx((150 + 20 + 80) / 60), 60)
         assert isinstance(size, int)
         np.testing.assert_allclose(grads[0].asnumpy(), [80 / 60, -10 / 60], rtol=1e-6)
-    assert group._store.known == [0, 1]
+    assert group.store.known == [0, 1]
     assert group._sign.exists()
     # Another model has other places in the store.
-    group._store.others = ([nd.array([1, 1]), nd.array([1]), nd.array([1])],)
+    group.store.others = ([nd.array([1, 1]), nd.array([1]), nd.array([1])],)
     assert group.reduce(1.0, 1, [nd.ones(1), nd.ones(1)]) == (1, 2)
-    assert group._store.known == [0, 1, 2, 3, 4]
+    assert group.store.known == [0, 1, 2, 3, 4]
 
 
 def test_only_a_worker_of_a_job_has_a_group():

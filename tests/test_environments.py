@@ -10,6 +10,7 @@ import newest
 import pytest
 import recipe
 import yaml
+from kernels import PINS
 from licenses import locked
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,3 +170,60 @@ def test_newest_needs_uv(monkeypatch, capsys):
     monkeypatch.setattr(newest.shutil, "which", lambda name: None)
     assert newest.main() == 2
     assert "needs uv" in capsys.readouterr().err
+
+
+#: What hub/config.yaml may say, of the documented values of the chart "Zero to
+#: JupyterHub". Below hub.config stand JupyterHub's own classes.
+HUB_KEYS = """
+hub.config.JupyterHub.authenticator_class hub.config.Authenticator.admin_users
+hub.config.Authenticator.allow_all hub.activeServerLimit hub.concurrentSpawnLimit
+singleuser.image.name singleuser.image.tag singleuser.defaultUrl
+singleuser.startTimeout singleuser.memory.guarantee singleuser.memory.limit
+singleuser.cpu.guarantee singleuser.cpu.limit singleuser.storage.capacity
+cull.enabled cull.timeout cull.every cull.maxAge scheduling.userScheduler.enabled
+scheduling.podPriority.enabled scheduling.userPlaceholder.enabled
+scheduling.userPlaceholder.replicas prePuller.hook.enabled
+prePuller.continuous.enabled
+""".split()
+
+
+def leaves(node, path=()):
+    """Yield the dotted path and the value of each leaf of a tree of dicts."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield ".".join((*path, key)), value
+
+
+def test_the_hub_is_configured_for_this_course():
+    found = dict(leaves(yaml.safe_load(read("hub/config.yaml"))))
+    names = {name for name in found if not name.startswith("singleuser.extraEnv.")}
+    assert names <= set(HUB_KEYS)
+    version = re.search(r'^version = "(.+)"', read("pyproject.toml"), re.M)[1]
+    assert found["singleuser.image.tag"] == version
+    image = found["singleuser.image.name"]
+    assert f"--image-name {image}:{version} ." in read("hub/README.md")
+    environment = {
+        name.rpartition(".")[2]: value
+        for name, value in found.items()
+        if name not in names
+    }
+    assert environment == {"OMP_NUM_THREADS": PINS["OMP_NUM_THREADS"]}
+    page = found["singleuser.defaultUrl"].removeprefix("/lab/tree/")
+    assert (ROOT / page).is_file()
+
+
+def test_the_hub_guarantees_the_memory_that_was_measured():
+    found = dict(leaves(yaml.safe_load(read("hub/config.yaml"))))
+    units = {"M": 1, "G": 1000}
+    guarantee, limit = (
+        int(value[:-1]) * units[value[-1]]
+        for value in (
+            found["singleuser.memory.guarantee"],
+            found["singleuser.memory.limit"],
+        )
+    )
+    measured = json.loads(read("book/measured/results/scaling_out.json"))["megabytes"]
+    assert measured["server"] + measured["kernel"] <= guarantee
+    assert measured["server"] + 3 * measured["kernel"] <= limit

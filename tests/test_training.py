@@ -750,3 +750,56 @@ def test_one_pass_predicts_before_it_learns(length):
             param -= 0.3 * param.grad
     np.testing.assert_allclose(log_probs, expected, atol=1e-5)
     assert len(log_probs) == length
+
+
+# Gradients from elsewhere
+
+
+def test_reduce_gets_what_was_computed_and_decides_what_is_used():
+    seen, batches = [], text_batches(RandomBatches)
+    model, alone = rnn_model(5, 4), rnn_model(5, 4)
+    X, Y = next(iter(text_batches(RandomBatches)))
+
+    def reduce(loss, size, grads):
+        seen.append((loss, size, [grad.copy() for grad in grads]))
+        for grad in grads:
+            grad[:] = 0
+        grads[0][0, :2] = nd.array([30.0, 40.0])
+        return 2.0, 7
+
+    before = model.get_weights()
+    history = train(model, batches, epochs=1, lr=0.5, clip=1, reduce=reduce)
+    loss, size, grads = seen[0]
+    assert size == Y.size == 24
+    with autograd.record():
+        logits, _ = alone(X, alone.begin_state(4))
+        expected = cross_entropy(logits, Y.T).mean()
+    expected.backward()
+    assert loss == pytest.approx(float(expected.asscalar()))
+    for grad, param in zip(grads, alone.params.values(), strict=True):
+        np.testing.assert_allclose(grad.asnumpy(), param.grad.asnumpy(), atol=1e-7)
+    # The loss and the gradients that came back count, and these are clipped.
+    assert history.train_perplexity == [pytest.approx(math.exp(2))]
+    assert history.step_norms == [50] * len(seen)
+    assert history.clipped == [1]
+    name, *others = model.params
+    moved = (model.params[name] - before[name]).asnumpy()
+    step = -0.5 * len(seen) * np.array([0.6, 0.8])
+    np.testing.assert_allclose(moved[0, :2], step, rtol=1e-5)
+    assert abs(moved).sum() == pytest.approx(abs(step).sum())
+    for other in others:
+        np.testing.assert_array_equal(
+            model.params[other].asnumpy(), before[other].asnumpy()
+        )
+
+
+def test_losses_are_weighted_by_the_sizes_that_reduce_gives():
+    answers = iter([(1.0, 10), (3.0, 30), (1.0, 50), (2.0, 10)])
+    history = train(
+        rnn_model(5, 4),
+        text_batches(),
+        epochs=1,
+        lr=1,
+        reduce=lambda loss, size, grads: next(answers),
+    )
+    assert history.train_perplexity == [pytest.approx(math.exp(170 / 100))]
