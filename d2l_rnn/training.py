@@ -408,7 +408,7 @@ def _parts(state):
 
 
 def _is_float32(value):
-    return _is_number(value) and (value == 0 or 1e-30 < abs(value) < 1e30)
+    return _is_number(value) and abs(value) < 1e30
 
 
 def _is_number(value):

@@ -1007,7 +1007,7 @@ def test_a_wrong_word_index_is_explained(archive, tmp_path, content, message):
     words = index_file(tmp_path, content)
     with pytest.raises(ValueError, match=message) as caught:
         load_imdb(archive(keras()), word_index=words)
-    assert str(caught.value).startswith(f"path {str(words)!r} ")
+    assert str(caught.value).startswith(f"word_index {str(words)!r} ")
 
 
 def test_a_word_index_that_is_missing_or_too_large_is_named(
