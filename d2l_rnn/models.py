@@ -27,6 +27,7 @@ from d2l_rnn._checks import (
     shown,
 )
 from d2l_rnn.cells import CELLS, draw_weights, init_cell, unroll
+from d2l_rnn.replay import Replay
 
 __all__ = ["GluonModel", "LanguageModel", "LastStep", "ScratchModel", "rnn_model"]
 
@@ -243,7 +244,7 @@ def rnn_model(
         return nd.dot(inputs, params["W_hq"]) + params["b_q"], after
 
     model = ScratchModel(
-        forward,
+        Replay(forward),
         params,
         vocab_size=vocab_size,
         num_hiddens=num_hiddens,

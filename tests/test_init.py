@@ -212,9 +212,9 @@ def test_tools_can_read_the_pins_without_numpy_and_mxnet():
 
 
 ORDER = """
-_numerics _checks _progress text ngrams sampling cells models mixtures regularized
-classifiers clipping metrics checkpoint training distributed decoding datasets archives
-export plotting diagrams source __init__
+_numerics _checks _progress text ngrams sampling cells replay models mixtures
+regularized classifiers clipping metrics checkpoint training distributed decoding
+datasets archives export plotting diagrams source __init__
 """.split()
 MODULES = sorted((ROOT / "d2l_rnn").glob("*.py"))
 
