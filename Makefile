@@ -11,10 +11,11 @@ NAME ?=
 MODULES ?=
 FUZZ ?= 50
 WORKERS ?= 2
+GROUPS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve lab test book pdf notebooks chapter lint format lock licenses \
-	audit newest recipe mutants notebook-mutants fuzz cluster clean
+	audit newest recipe mutants notebook-mutants fuzz cluster peers bench clean
 
 help:  ## show this list
 	@echo 'Dive into Recurrent Neural Networks'
@@ -85,6 +86,13 @@ fuzz: setup  ## damage files in many more ways than the tests do (FUZZ=50 times)
 
 cluster: setup  ## train with several processes, compare with one (WORKERS=2)
 	@$(VENV_PYTHON) tools/cluster.py $(WORKERS)
+
+peers: setup  ## install what 'make bench' compares with (needs pip)
+	python3 -m pip --python $(VENV_PYTHON) install --quiet --no-deps --upgrade \
+		--target _build/peers -r benchmarks/requirements.txt
+
+bench: setup  ## measure the speed, against peers too (some only: GROUPS="decoding")
+	@$(VENV_PYTHON) benchmarks/run.py $(GROUPS)
 
 clean:  ## remove what was built; .venv and the texts in _build/edit stay
 	[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name edit -exec rm -rf {} +

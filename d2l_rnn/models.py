@@ -53,6 +53,10 @@ class LanguageModel:
         """How many numbers training adjusts."""
         return sum(param.size for param in self.params.values())
 
+    def _read(self, X, state):
+        """Call the model outside of training."""
+        return self(X, state)
+
     def get_weights(self):
         """Return a copy of the weights, for `set_weights`."""
         return {name: param.copy() for name, param in self.params.items()}
@@ -82,8 +86,8 @@ class LanguageModel:
         if not len(ids):
             raise ValueError("ids is empty: feed at least one symbol")
         state = self.begin_state(1) if state is None else state
-        logits, state = self(nd.array(ids[None], dtype="int32"), state)
-        scores = logits[-1, 0].asnumpy().astype(np.float64)
+        logits, state = self._read(nd.array(ids[None], dtype="int32"), state)
+        scores = logits.asnumpy()[-1, 0].astype(np.float64)
         scores -= scores.max()
         return scores - np.log(np.exp(scores).sum()), state
 
@@ -362,6 +366,7 @@ class GluonModel(LanguageModel):
         vocab_size = check_positive_int("vocab_size", vocab_size)
         rng = np.random.default_rng(check_count("seed", seed))
         self.layer = layer
+        self.cell = _gluon_cell(layer)
         self.embed_size = embed_size
         self.drop = gluon.nn.Dropout(check_dropout(dropout))
         self.output = gluon.nn.Dense(vocab_size, flatten=False)
@@ -381,6 +386,8 @@ class GluonModel(LanguageModel):
             for name, param in sorted(block.collect_params().items() if block else ()):
                 self.params[prefix + name[len(block.prefix) :]] = param.data()
         draw_glorot(self.params, rng)
+        self.weights = dict(self.params)  # also those that a reader takes out of params
+        self.one_step = Replay(self._one_step)
         self.settings = {
             "kind": "GluonModel",
             "layer": type(layer).__name__,
@@ -407,6 +414,41 @@ class GluonModel(LanguageModel):
         """Return the shapes of the arrays of a state."""
         return [info["shape"] for info in self.layer.state_info(batch_size)]
 
+    def _read(self, X, state):
+        check_call(self, X, state)
+        if X.shape[1] > 1 or self.layer._dir == 2:
+            return self(X, state)
+        return self.one_step(X, state, self.weights)
+
+    def _one_step(self, X, state, weights):
+        """Read one symbol by gluon's cells.
+
+        The fused layer packs its weights anew at every call, which takes longer than
+        one step.
+        """
+        inputs = X.reshape(-1)
+        if self.embed_size is None:
+            inputs = nd.one_hot(inputs, self.vocab_size)
+        else:
+            inputs = nd.take(weights["embedding_weight"], inputs)
+        after = []
+        for k in range(self.layer._num_layers):
+            parts = [
+                nd.slice_axis(s, axis=0, begin=k, end=k + 1).reshape((-3, 0))
+                for s in state
+            ]
+            own = {n[3:]: w for n, w in weights.items() if n.startswith(f"l{k}_")}
+            inputs, parts = self.cell.hybrid_forward(nd, inputs, parts, **own)
+            after.append(parts)
+        logits = nd.FullyConnected(
+            inputs,
+            weights["output_weight"],
+            weights["output_bias"],
+            num_hidden=self.vocab_size,
+        )
+        stacked = (nd.stack(*parts) for parts in zip(*after, strict=True))
+        return logits.expand_dims(0), tuple(stacked)
+
 
 #: The gluon layers by the name of their cell.
 GLUON_LAYERS = {"rnn": gluon.rnn.RNN, "gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}
@@ -422,6 +464,14 @@ def gluon_layer(cell, num_hiddens, **options):
     if cell == "rnn":
         options = {"activation": "tanh"} | options
     return GLUON_LAYERS[cell](num_hiddens, **options)
+
+
+def _gluon_cell(layer):
+    """Return gluon's cell that takes one step of a layer."""
+    size, mode = layer._hidden_size, layer._mode
+    if mode.startswith("rnn_"):
+        return gluon.rnn.RNNCell(size, activation=mode.removeprefix("rnn_"))
+    return {"gru": gluon.rnn.GRUCell, "lstm": gluon.rnn.LSTMCell}[mode](size)
 
 
 def _layer_options(layer):

@@ -1,7 +1,7 @@
 """Recorded graphs against the function that was recorded, to the last bit."""
 
 from d2l_rnn.cells import CELLS
-from d2l_rnn.models import rnn_model
+from d2l_rnn.models import GluonModel, gluon_layer, rnn_model
 from d2l_rnn.replay import Replay
 from d2l_rnn.sampling import ConsecutiveBatches
 from d2l_rnn.training import train
@@ -104,3 +104,18 @@ def test_replaced_parameters_are_seen():
     before = model(X, state)[0]
     model.params["b_q"] = model.params["b_q"] + 1
     assert np.allclose((model(X, state)[0] - before).asnumpy(), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("embed_size", [None, 3])
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_gluons_cells_take_the_steps_of_its_fused_layer(cell, num_layers, embed_size):
+    layer = gluon_layer(cell, 8, num_layers=num_layers)
+    model = GluonModel(layer, 7, embed_size=embed_size)
+    _, state = model(nd.array([[1, 2, 3]], dtype="int32"), model.begin_state(1))
+    scores, after = model.next_log_probs([4], state)
+    logits, expected = model(nd.array([[4]], dtype="int32"), state)
+    expected_scores = nd.log_softmax(logits)[0, 0].asnumpy()
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+    for ours, theirs in zip(after, expected, strict=True):
+        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), atol=1e-6)
