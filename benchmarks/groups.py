@@ -11,7 +11,7 @@ import peers
 from d2l_rnn._numerics import PINS
 from d2l_rnn.clipping import clip_gradients
 from d2l_rnn.decoding import generate
-from d2l_rnn.metrics import perplexity
+from d2l_rnn.metrics import cross_entropy, perplexity
 from d2l_rnn.models import GluonModel, gluon_layer, rnn_model
 from d2l_rnn.sampling import ConsecutiveBatches
 from d2l_rnn.text import Vocab, load_corpus
@@ -19,7 +19,7 @@ from d2l_rnn.training import _forward_backward, _Run, train
 from measure import side_by_side, version
 
 import numpy as np
-from mxnet import nd
+from mxnet import autograd, nd
 
 FULL = {
     "batch_size": 32,
@@ -130,6 +130,56 @@ def torch(sizes):
     return _compared(timed, "torch", "ours")
 
 
+def layers(sizes):
+    """Time the recurrent layer alone, and output layer and loss, in both libraries."""
+    if version("torch") is None:
+        raise Skipped("torch is not installed: 'make peers' installs it")
+    T, B, H, E = (
+        sizes[n] for n in ("num_steps", "batch_size", "num_hiddens", "embed_size")
+    )
+    rng, tensor = np.random.default_rng(0), peers.import_torch().tensor
+    inputs, hidden = rng.normal(size=(T, B, E)), rng.normal(size=(T, B, H))
+    labels = rng.integers(0, sizes["vocab_size"], (T, B))
+    actions = {}
+    for cell in CELLS:
+        model = GluonModel(gluon_layer(cell, H), sizes["vocab_size"], embed_size=E)
+        twin = peers.torch_twin(model)
+        X, state = _variable(inputs), list(model.begin_state(B))
+        actions[f"{cell} layer", "torch"] = partial(
+            peers.torch_layer, twin, tensor(inputs).float()
+        )
+        actions[f"{cell} layer", "ours"] = partial(_layer, model.layer, X, state)
+    actions["output and loss", "torch"] = partial(
+        peers.torch_output, twin, tensor(hidden).float(), tensor(labels)
+    )
+    Y = nd.array(labels, dtype="int32")
+    actions["output and loss", "ours"] = partial(_output, model, _variable(hidden), Y)
+    timed = side_by_side(actions, rounds=sizes["rounds"])
+    return [
+        {"part": part, "who": who} | _without_result(times)
+        for (part, who), times in timed.items()
+    ]
+
+
+def _variable(values):
+    array = nd.array(values.astype(np.float32))
+    array.attach_grad()
+    return array
+
+
+def _layer(layer, X, state):
+    with autograd.record():
+        outputs, _ = layer(X, state)
+        total = outputs.sum()
+    total.backward()
+
+
+def _output(model, H, Y):
+    with autograd.record():
+        loss = cross_entropy(model.output(H), Y).mean()
+    loss.backward()
+
+
 def _compared(timed, theirs, ours):
     """Return rows, with the perplexities both came to and the ratio of the medians."""
     rows = []
@@ -195,7 +245,7 @@ def parts(sizes):
         }
         timed = side_by_side(actions, rounds=sizes["rounds"])
         count = timed["minibatch"]["returned"]
-        for name in ("median", "low", "high", "cpu"):
+        for name in ("median", "low", "high", "wall"):
             timed["minibatch"][name] = round(timed["minibatch"][name] / count, 3)
         total = sum(times["median"] for times in timed.values())
         for name, times in timed.items():
@@ -312,6 +362,7 @@ def _alone(kind, sizes, **environment):
 GROUPS = {
     "d2lzh": d2lzh,
     "torch": torch,
+    "layers": layers,
     "rungs": rungs,
     "decoding": decoding,
     "parts": parts,

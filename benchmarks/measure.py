@@ -25,9 +25,9 @@ def side_by_side(actions, *, rounds, per=1):
     Returns
     -------
     dict
-        For each name: median and quartiles of the wall-clock time, and the median
-        of the processor time, in milliseconds a step; and what the first call
-        returned.
+        For each name: median and quartiles of the processor time, which other
+        programs hardly disturb, and the median of the wall-clock time, in
+        milliseconds a step; and what the first call returned.
     """
     walls = {name: [] for name in actions}
     processor = {name: [] for name in actions}
@@ -41,8 +41,8 @@ def side_by_side(actions, *, rounds, per=1):
             walls[name].append((time.perf_counter() - wall) * 1000 / per)
             processor[name].append((time.process_time() - cpu) * 1000 / per)
     return {
-        name: spread(walls[name])
-        | {"cpu": round(statistics.median(processor[name]), 3)}
+        name: spread(processor[name])
+        | {"wall": round(statistics.median(walls[name]), 3)}
         | {"returned": returned[name]}
         for name in actions
     }

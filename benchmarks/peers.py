@@ -172,3 +172,16 @@ def train_with_torch(twin, batches, *, lr, clip):
         total += loss.item() * Y.numel()
         num_tokens += Y.numel()
     return float(torch.tensor(total / num_tokens).exp())
+
+
+def torch_layer(twin, X):
+    """Run the recurrent layer forward and backward."""
+    X.requires_grad_()
+    twin.layer(X)[0].sum().backward()
+
+
+def torch_output(twin, H, Y):
+    """Run the output layer and the loss forward and backward."""
+    H.requires_grad_()
+    logits = twin.output(H).flatten(0, 1)
+    import_torch().nn.functional.cross_entropy(logits, Y.flatten()).backward()

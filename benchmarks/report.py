@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 TITLES = {
     "d2lzh": "A training step, against d2lzh 1.0.0's own function (scratch models)",
     "torch": "A training step, against PyTorch's layers (gluon models)",
+    "layers": "Forward and backward of the recurrent layer alone, and of the rest",
     "rungs": "The ladder: forward and backward of one LSTM",
     "decoding": "Drawing symbols, one at a time",
     "parts": "The parts of a training step",
@@ -15,7 +16,7 @@ TITLES = {
     "threads": "A training step with more threads",
 }
 #: Columns that are not shown as they are stored.
-TIMES = ("median", "low", "high", "cpu")
+TIMES = ("median", "low", "high", "wall")
 
 
 def write(results, folder):
@@ -31,7 +32,7 @@ def write(results, folder):
 def markdown(results):
     """Return all tables as Markdown.
 
-    >>> row = {"cell": "rnn", "median": 2.0, "low": 1.9, "high": 2.25, "cpu": 2.0}
+    >>> row = {"cell": "rnn", "median": 2.0, "low": 1.9, "high": 2.25, "wall": 2.0}
     >>> group = {"machine": {"processor": "P", "cores": 2, "instruction sets": []}}
     >>> group["machine"] |= {"versions": {"mxnet": "1.9.1", "torch": None}}
     >>> print(markdown({"parts": group | {"rows": [row]}}).splitlines()[-1])
@@ -52,7 +53,8 @@ def _machine(machine):
     sets = ", ".join(machine["instruction sets"])
     return (
         f"{machine['processor']}, {machine['cores']} cores ({sets}), one thread; "
-        f"{known}. Times are milliseconds: median, quartiles, processor time."
+        f"{known}. Times are milliseconds: processor time (median, quartiles) and "
+        "wall-clock time (median)."
     )
 
 
@@ -63,13 +65,13 @@ def _table(rows):
     place = columns.index("median") if "median" in columns else len(columns)
     before = [name for name in others if columns.index(name) < place]
     after = [name for name in others if name not in before]
-    timed = ["median", "quartiles", "cpu"] if "median" in columns else []
+    timed = ["median", "quartiles", "wall"] if "median" in columns else []
     lines = [[*before, *timed, *after], ["---"] * len([*before, *timed, *after])]
     for row in rows:
         cells = [_cell(row.get(name, "")) for name in before]
         if timed:
             spread = f"{_cell(row['low'])}–{_cell(row['high'])}"
-            cells += [_cell(row["median"]), spread, _cell(row["cpu"])]
+            cells += [_cell(row["median"]), spread, _cell(row["wall"])]
         lines.append(cells + [_cell(row.get(name, "")) for name in after])
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
