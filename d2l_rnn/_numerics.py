@@ -9,6 +9,7 @@ import contextlib
 import os
 import platform
 import sys
+from pathlib import Path
 
 #: Environment variables under which training is bit-reproducible on x86-64
 #: machines with AVX2: the instruction sets of oneDNN, OpenBLAS and NumPy, and the
@@ -21,6 +22,9 @@ PINS = {
     "OPENBLAS_CORETYPE": "Haswell",
     "OMP_NUM_THREADS": "1",
 }
+
+#: Where Linux lists what its processor can do.
+_CPUINFO = Path("/proc/cpuinfo")
 
 #: Names that NumPy 1.24 removed and MXNet 1.9.1 uses: Python's own types.
 _BUILTINS = ("bool", "int", "float", "object", "complex", "str")
@@ -49,6 +53,29 @@ _NUMPY_1 = {
 }
 
 
+def obstacle():
+    """Say why this machine cannot follow the pinned instruction set; None if it can."""
+    machine = platform.machine()
+    if machine not in ("x86_64", "AMD64"):
+        return f"this machine is {machine}, not x86-64"
+    if not _CPUINFO.exists():
+        return f"{platform.system()} does not say what its processor can do"
+    if not {"avx2", "fma"} <= set(_CPUINFO.read_text().split()):
+        return "this machine's processor has no AVX2"
+    return None
+
+
+def pins():
+    """Return the variables to set here.
+
+    Without AVX2 that is the number of threads alone: OpenBLAS would take ``Haswell``
+    at its word, and Python would end with "Illegal instruction".
+    """
+    if obstacle():
+        return {"OMP_NUM_THREADS": PINS["OMP_NUM_THREADS"]}
+    return dict(PINS)
+
+
 def prepare():
     """Pin the numerics, mend NumPy's names and load MXNet.
 
@@ -66,14 +93,14 @@ def prepare():
                 "an earlier import of mxnet failed and left parts of it behind. "
                 "Restart Python and import d2l_rnn first."
             )
-        late = [name for name, value in PINS.items() if os.environ.get(name) is None]
+        late = [name for name in pins() if os.environ.get(name) is None]
         if late:
             raise ImportError(
                 "mxnet was imported before d2l_rnn, too late to pin its numerics "
                 f"({', '.join(late)} not set). Restart Python and import d2l_rnn first."
             )
         return
-    for name, value in PINS.items():
+    for name, value in pins().items():
         os.environ.setdefault(name, value)
     try:
         import numpy

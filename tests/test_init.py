@@ -68,6 +68,52 @@ def test_numerics_are_pinned_and_names_restored_before_mxnet_loads(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "machine",
+    [
+        "import platform; platform.machine = lambda: 'aarch64'",
+        "import pathlib; pathlib.Path.read_text = lambda path: 'flags: sse4_1 avx fma'",
+        "import pathlib; pathlib.Path.exists = lambda path: False",
+    ],
+)
+def test_without_avx2_only_the_number_of_threads_is_pinned(tmp_path, machine):
+    """OpenBLAS would believe that there is AVX2, and crash."""
+    notes = NOTES % list(_numerics.PINS)
+    code = f"{machine}; import d2l_rnn"
+    status, output, error = run(code, tmp_path, mxnet=notes)
+    assert (status, error) == (0, "")
+    assert json.loads(output)["environ"] == dict.fromkeys(_numerics.PINS) | {
+        "OMP_NUM_THREADS": "1"
+    }
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "words"),
+    [
+        ("x86_64", "fpu sse4_1 avx avx2 fma", None),
+        ("AMD64", "fpu sse4_1 avx avx2 fma", None),
+        ("x86_64", "fpu sse4_1 avx fma", "no AVX2"),
+        ("x86_64", "fpu sse4_1 avx avx2", "no AVX2"),
+        ("aarch64", "fp asimd", "aarch64, not x86-64"),
+        ("x86_64", None, "does not say"),
+    ],
+)
+def test_machines_that_cannot_follow_the_pins(
+    tmp_path, monkeypatch, machine, flags, words
+):
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags:
+        cpuinfo.write_text(f"processor: 0\nflags: {flags}\n")
+    monkeypatch.setattr(_numerics, "_CPUINFO", cpuinfo)
+    monkeypatch.setattr(_numerics.platform, "machine", lambda: machine)
+    if words:
+        assert words in _numerics.obstacle()
+        assert _numerics.pins() == {"OMP_NUM_THREADS": "1"}
+    else:
+        assert _numerics.obstacle() is None
+        assert _numerics.pins() == _numerics.PINS
+
+
 def test_what_the_reader_set_is_left_alone(tmp_path):
     notes = NOTES % list(_numerics.PINS)
     _, output, _ = run("import d2l_rnn", tmp_path, mxnet=notes, OMP_NUM_THREADS="2")
