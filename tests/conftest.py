@@ -1,12 +1,16 @@
 """What the tests of the notebook tools share, and those in a browser."""
 
+import os
 from xml.etree import ElementTree
 
 import browsing
 
+import kernels
 import nbformat
 import notebooks
 import pytest
+
+os.environ.pop(kernels.SWITCH, None)  # a test says itself how it compares
 
 
 @pytest.fixture(scope="session")

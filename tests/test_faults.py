@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import book
+import kernels
 import nbformat
 import notebooks
 import pytest
@@ -171,6 +172,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.skipif(kernels.obstacle() is not None, reason=str(kernels.obstacle()))
 def test_each_fault_is_red_and_the_untouched_copy_green(
     make_notebook, strict_check, subtests
 ):
@@ -194,6 +196,35 @@ def test_each_fault_is_red_and_the_untouched_copy_green(
         with subtests.test(msg=name):
             assert message, "the check passed"
             assert [part for part in words if part not in message] == []
+
+
+#: A plugin for the check's own pytest, of which it does not know.
+BLIND = """\
+import outputs
+
+everything = outputs.parts
+outputs.parts = lambda found: [
+    (label, text) for label, text in everything(found) if not label.endswith("html")
+]
+"""
+
+
+def test_a_comparison_that_overlooks_something_is_red(
+    make_notebook, strict_check, tmp_path, monkeypatch, capfd
+):
+    """Each check changes every stored text in turn, and has to see it."""
+    show = 'from IPython.display import HTML\n\nprint(1.5)\nHTML("<b>2.5</b>")'
+    path = make_notebook("any", show, "print(3)\nprint('none')")
+    assert notebooks.run([path], jobs=1) == 0
+    assert strict_check(path) == (0, {"any": {1: None, 2: None}})
+    # "1.5", "<b>2.5</b>" and, without a digit, <IPython…>; then "3"
+    assert "3 stored digits changed in turn, each seen" in capfd.readouterr().out
+    (tmp_path / "blind.py").write_text(BLIND, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status, found = strict_check(path, options="-p blind")
+    assert status == 1
+    assert "a changed digit in text/html is not seen" in found["any"][1]
+    assert found["any"][2] is None
 
 
 @pytest.mark.parametrize("option", ["--nbval-lax", "--nbval-kernel-name=python3"])

@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 
 import nbformat
 import notebooks
+from kernels import SWITCH
 from notebooks import ROOT, NotebookFault, code_cells, notebooks_of, shown
 
 FOLDER = ROOT / "_build" / "notebook_mutants"
@@ -107,7 +108,8 @@ def run(paths, folder, *, seed=0, jobs=1):
     shutil.rmtree(folder, ignore_errors=True)
     copies = {path: mutate(path, folder, seed) for path in paths}
     report = folder / "report.xml"
-    with patch.dict(os.environ, PYTEST_ADDOPTS=f"--junitxml={report}"):
+    settings = {"PYTEST_ADDOPTS": f"--junitxml={report}", SWITCH: "exact"}
+    with patch.dict(os.environ, settings):
         for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
             os.environ.pop(name, None)
         notebooks.check([copy for copy, _ in copies.values()], jobs)
