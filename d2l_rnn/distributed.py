@@ -108,7 +108,7 @@ class Group:
     """
 
     def __init__(self):
-        if os.environ.get("DMLC_ROLE") != "worker":
+        if "D2L_RNN_SIGNS" not in os.environ:
             raise RuntimeError(
                 "this process is no worker of a job: start its program with "
                 "launch(command, num_workers)"
