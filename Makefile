@@ -12,10 +12,12 @@ MODULES ?=
 FUZZ ?= 50
 WORKERS ?= 2
 GROUPS ?=
+ROWS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve lab test book pdf notebooks chapter lint format lock licenses \
-	audit newest recipe mutants notebook-mutants fuzz cluster peers bench clean
+	audit newest recipe mutants notebook-mutants fuzz cluster peers bench \
+	leaderboard clean
 
 help:  ## show this list
 	@echo 'Dive into Recurrent Neural Networks'
@@ -93,6 +95,9 @@ peers: setup  ## install what 'make bench' compares with (needs pip)
 
 bench: setup  ## measure the speed, against peers too (some only: GROUPS="decoding")
 	@$(VENV_PYTHON) benchmarks/run.py $(GROUPS)
+
+leaderboard: setup  ## train what the leaderboard lacks: hours (ROWS="lstm gru")
+	@$(VENV_PYTHON) tools/train_leaderboard.py $(ROWS)
 
 clean:  ## remove what was built; .venv and the texts in _build/edit stay
 	[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name edit -exec rm -rf {} +

@@ -240,7 +240,7 @@ def parts(sizes):
             "minibatch": lambda: len(list(batches)),
             "forward and backward": partial(_forward_backward, model, X, Y, state),
             "clipping": partial(clip_gradients, grads, 1.0),
-            "update": run._descend,
+            "update": run.descend,
             "metrics": partial(perplexity, loss * Y.size, Y.size),
         }
         timed = side_by_side(actions, rounds=sizes["rounds"])
@@ -291,7 +291,7 @@ def _step(sizes):
     def step():
         _forward_backward(model, X, Y, state)
         clip_gradients([param.grad for param in model.params.values()], 1.0)
-        run._descend()
+        run.descend()
 
     return step
 

@@ -111,7 +111,7 @@ def step_flops(vocab_size, num_hiddens, batch_size, num_steps, *, num_gates=4):
     twice more: once for the gradient of either factor.
 
     >>> step_flops(71, 256, 32, 35) / 1e9
-    1.8838...
+    1.8837504
     """
     a_row = num_hiddens * (num_gates * num_hiddens + vocab_size)
     return 3 * 2 * batch_size * num_steps * a_row

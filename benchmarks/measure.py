@@ -52,7 +52,7 @@ def spread(values):
     """Return median and quartiles.
 
     >>> spread([3, 1, 2])
-    {'median': 2, 'low': 1.5, 'high': 2.5}
+    {'median': 2.0, 'low': 1.5, 'high': 2.5}
     """
     if len(values) == 1:
         values = values * 2

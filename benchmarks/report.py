@@ -99,9 +99,12 @@ def plot(results):
             hatch = "//" if who == "ours" else None
             label = {"torch": "PyTorch", "ours": "this package"}.get(who, who)
             if bars:
-                ax.bar(at, heights, 0.4, yerr=spread, label=label, hatch=hatch)
+                ax.bar(
+                    at, heights, 0.4, yerr=spread, label=label, hatch=hatch, zorder=3
+                )
         if rows:
             ax.set_xticks(range(3), ["RNN", "GRU", "LSTM"])
+            ax.set_ylim(top=1.35 * max(row["median"] for row in rows))
             ax.legend()
         ax.set(ylabel="milliseconds a step")
     grown = results.get("growth", {"rows": []})["rows"]

@@ -7,9 +7,9 @@ so that tools can read `PINS` without loading MXNet.
 import builtins
 import contextlib
 import os
+import pathlib
 import platform
 import sys
-from pathlib import Path
 
 #: Environment variables under which training is bit-reproducible on x86-64
 #: machines with AVX2: the instruction sets of oneDNN, OpenBLAS and NumPy, and the
@@ -24,7 +24,7 @@ PINS = {
 }
 
 #: Where Linux lists what its processor can do.
-_CPUINFO = Path("/proc/cpuinfo")
+_CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 #: Names that NumPy 1.24 removed and MXNet 1.9.1 uses: Python's own types.
 _BUILTINS = ("bool", "int", "float", "object", "complex", "str")

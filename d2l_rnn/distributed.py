@@ -26,7 +26,7 @@ from pathlib import Path
 import mxnet as mx
 from mxnet import nd
 
-from d2l_rnn._checks import check_number, check_positive_int
+from d2l_rnn._checks import check_number, check_offers, check_positive_int, check_type
 
 __all__ = ["Group", "RowShare", "WorkerLost", "launch"]
 
@@ -53,6 +53,8 @@ class RowShare:
     """
 
     def __init__(self, batches, rank, num_workers):
+        remedy = "use RandomBatches, ConsecutiveBatches or LabelledBatches"
+        check_offers("batches", batches, ("carries_state", "__iter__"), remedy)
         self.batches, self.rank = batches, rank
         self.num_workers = check_positive_int("num_workers", num_workers)
         if rank not in range(num_workers):
@@ -200,6 +202,11 @@ def launch(command, num_workers, *, wait=120):
         and how. Started again, training goes on from its checkpoint, if
         `training.train` was told of one.
     """
+    check_type("command", command, (list, tuple), "a list of strings")
+    for part in command:
+        check_type("command", part, (str, os.PathLike), "a list of strings")
+    if not command:
+        raise ValueError("command is empty: name a program, such as sys.executable")
     num_workers = check_positive_int("num_workers", num_workers)
     wait = check_number("wait", wait, 0, open_low=True)
     processes = {}

@@ -1,6 +1,10 @@
 """Running a model's forward function as one recorded graph."""
 
+from collections.abc import Callable
+
 from mxnet import autograd, nd
+
+from d2l_rnn._checks import check_type
 
 __all__ = ["Replay"]
 
@@ -31,7 +35,8 @@ class Replay:
     MAX_GRAPHS = 8
 
     def __init__(self, forward):
-        self.forward = forward
+        what = "a function (X, state, params) -> (logits, state)"
+        self.forward = check_type("forward", forward, Callable, what)
         self.graphs = {}
 
     def __call__(self, X, state, params):

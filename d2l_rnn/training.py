@@ -181,7 +181,7 @@ class _Run:
     """A training run: a model, its optimizer, and what both have come to."""
 
     def __init__(self, model, batches, lr, optimizer, clip, average=None, reduce=None):
-        self.model, self.batches, self.reduce = model, batches, reduce
+        self.model, self.batches, self.reduce = model, batches, _reducer(reduce)
         self.schedule = lr if callable(lr) else lambda step: lr
         if clip is not None:
             clip = check_number("clip", clip, 0, open_low=True)
@@ -586,3 +586,13 @@ class _Average(_Snapshot):
         for name, param in self.params.items():
             self.copies[name] *= share
             self.copies[name] += (1 - share) * param
+
+
+def _reducer(reduce):
+    """Return what is called with the gradients of each step, or None."""
+    if reduce is not None and not callable(reduce):
+        raise TypeError(
+            "reduce must be a function (loss, size, grads) -> (loss, size), got "
+            f"{reduce!r}"
+        )
+    return reduce

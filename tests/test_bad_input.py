@@ -20,6 +20,7 @@ from d2l_rnn import (
     datasets,
     decoding,
     diagrams,
+    distributed,
     export,
     metrics,
     mixtures,
@@ -27,6 +28,7 @@ from d2l_rnn import (
     ngrams,
     plotting,
     regularized,
+    replay,
     sampling,
     source,
     text,
@@ -46,6 +48,10 @@ NO_ROW = {
     "datasets.Reviews": "a record that load_snippets and load_imdb make",
     "decoding.Hypothesis": "a record that beam_search makes",
     "text.Corpus": "a record that load_corpus makes",
+    "distributed.Group.reduce": "runs in a worker of a job only",
+    "distributed.Group.share": "hands its argument to RowShare",
+    "distributed.WorkerLost": "an exception",
+    "replay.Replay.__call__": "passes on what the models have checked",
     "training.History": "a record that train makes",
     "training.TrainingDiverged": "an exception",
     "models.LanguageModel.begin_state": "for subclasses to define",
@@ -474,6 +480,7 @@ refuses(
     valid=[entry for entry in PAIR if entry[0] is not None] + BOTH,
     patience=SOME_SIZE,
     average=SHARE[:-1],
+    reduce=[(5, T, "must be a function (loss, size, grads)", "got 5")],
     checkpoint=NEW_FILE[1:],
 )
 blind = good | {"valid": None, "patience": 1}
@@ -490,6 +497,20 @@ more = {"num_steps": SIZE, "lr": ABOVE_0, "clip": ABOVE_0}
 refuses(training.prequential_log_prob, good, model=OFFERS, ids=PAIR, **more)
 bad = [("sdg", V, "must be one of", "adam", "got 'sdg'")]
 refuses(training.prequential_log_prob, good, optimizer=bad)
+
+# --- distributed and replay
+
+good = {"batches": BATCHES, "rank": 0, "num_workers": 1}
+bad = [(bad, V, "must lie in 0..0", f"got {bad!r}") for bad in (1, -1, "0", None)]
+refuses(distributed.RowShare, good, batches=OWN, rank=bad, num_workers=SIZE)
+row(distributed.Group, distributed.Group, RuntimeError, "launch(command, num_workers)")
+bad = [(bad, T, "must be a list of strings") for bad in (None, 5, "train.py", [5])]
+bad.append(([], V, "is empty"))
+more = {"num_workers": SIZE, "wait": ABOVE_0}
+refuses(
+    distributed.launch, {"command": ["true"], "num_workers": 1}, command=bad, **more
+)
+refuses(replay.Replay, {}, forward=FUNCTION)
 
 # --- mixtures
 

@@ -18,7 +18,6 @@ import report  # noqa: E402
 import run  # noqa: E402
 
 RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
-OWN = ("rungs", "decoding", "parts", "growth", "memory")
 
 
 def test_the_tables_are_those_of_the_results():
@@ -68,7 +67,7 @@ def test_what_is_missing_is_named(group, tmp_path, monkeypatch, capsys):
 def test_an_unknown_group_is_an_error_that_names_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         run.main(["speed"])
-    assert "choose of d2lzh, torch, rungs" in capsys.readouterr().err
+    assert "choose of d2lzh, torch, layers" in capsys.readouterr().err
 
 
 def test_other_training_is_no_comparison():

@@ -172,8 +172,8 @@ def test_newest_needs_uv(monkeypatch, capsys):
     assert "needs uv" in capsys.readouterr().err
 
 
-#: What hub/config.yaml may say, of the documented values of the chart "Zero to
-#: JupyterHub". Below hub.config stand JupyterHub's own classes.
+#: What hub/config.yaml may say, copied by hand from values of earlier versions of the
+#: chart "Zero to JupyterHub". Below hub.config stand JupyterHub's own classes.
 HUB_KEYS = """
 hub.config.JupyterHub.authenticator_class hub.config.Authenticator.admin_users
 hub.config.Authenticator.allow_all hub.activeServerLimit hub.concurrentSpawnLimit

@@ -18,6 +18,7 @@ STRUCTURE = "tests/test_structure.py"
 FAULTS = "tests/test_faults.py"
 IN_BROWSER = ("browser", "live", "playground", "reading")
 BROWSER = [f"tests/test_{name}.py" for name in IN_BROWSER]
+DOCTESTS = ["--doctest-modules", "tests", "d2l_rnn", "tools", "benchmarks"]
 OTHERS = [f"--ignore={path}" for path in (STRUCTURE, FAULTS, *BROWSER)]
 
 #: The commands of each stage, in the order in which they run.
@@ -26,7 +27,7 @@ STAGES = {
         [*PYTHON, "-m", "ruff", "check"],
         [*PYTHON, "-m", "ruff", "format", "--check"],
     ],
-    "unit": [[*PYTEST, "--doctest-modules", "tests", "d2l_rnn", "tools", *OTHERS]],
+    "unit": [[*PYTEST, "-n2", "--dist=loadfile", *DOCTESTS, *OTHERS]],
     "structure": [[*PYTEST, STRUCTURE]],
     "notebooks": [
         [*PYTHON, "tools/notebooks.py", "check"],
