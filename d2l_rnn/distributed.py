@@ -53,12 +53,12 @@ class RowShare:
     """
 
     def __init__(self, batches, rank, num_workers):
-        remedy = "use RandomBatches, ConsecutiveBatches or LabelledBatches"
-        check_offers("batches", batches, ("carries_state", "__iter__"), remedy)
         self.batches, self.rank = batches, rank
         self.num_workers = check_positive_int("num_workers", num_workers)
         if rank not in range(num_workers):
             raise ValueError(f"rank must lie in 0..{num_workers - 1}, got {rank!r}")
+        remedy = "use RandomBatches, ConsecutiveBatches or LabelledBatches"
+        check_offers("batches", batches, ("carries_state", "__iter__"), remedy)
 
     def __getattr__(self, name):
         if name == "batches":  # not there yet

@@ -313,9 +313,11 @@ def test_the_last_words_of_a_worker_are_told():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_outlives_the_launcher(number):
     # The workers read what ends with the launcher, as a Group does.
+    # A process started in the background ignores SIGINT: hence the handler.
     program = (
-        "import sys\n"
+        "import signal, sys\n"
         "from d2l_rnn.distributed import launch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "launch([sys.executable, '-S', '-c', 'import os; os.read(0, 1)'], 2)\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", program]
