@@ -354,6 +354,7 @@ class Kernel {
     if (type === "status" && /restarting$/.test(content.execution_state)) {
       this.fail(new Trouble(DIED));
       this.onTrouble(DIED, false);
+      this.renew();
     } else if (type === "status" && content.execution_state === "dead") {
       this.close(DIED);
     } else if (type === "shutdown_reply" && channel === "iopub") {
@@ -373,7 +374,8 @@ class Kernel {
   }
 
   /* Run code; output(type, content) is called for all that it shows. */
-  execute(code, output) {
+  async execute(code, output) {
+    await this.renewed;
     return new Promise((done, fail) => {
       this.send("execute_request", {
         code, silent: false, store_history: true, user_expressions: {},
@@ -386,10 +388,28 @@ class Kernel {
     return request("POST", `${this.path}/interrupt`);
   }
 
+  /* After the server started the kernel anew: a new connection waits until that
+     answers; the old one may lose what is sent before. */
+  renew() {
+    this.renewed = this.reconnect();
+    this.renewed.catch(() => this.close(DIED));
+  }
+
+  /* One made too early may never be answered: then try another. */
+  async reconnect() {
+    for (let tries = 0; tries < 10; tries++) {
+      this.socket.onclose = null;
+      this.socket.onmessage = null;
+      this.socket.close();
+      this.waiting.clear();
+      const late = new Promise((resolve) => setTimeout(resolve, 3000, "late"));
+      if (await Promise.race([this.connect(), late]) !== "late") return;
+    }
+    throw new Trouble(DIED);
+  }
+
   async restart() {
     this.fail(new Trouble("The kernel was restarted before this cell was done."));
-    // A new connection waits until the new kernel answers; the old one may lose
-    // what is sent before that.
     this.socket.onclose = null;
     this.socket.close();
     await request("POST", `${this.path}/restart`);
