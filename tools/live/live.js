@@ -354,7 +354,8 @@ class Kernel {
     if (type === "status" && /restarting$/.test(content.execution_state)) {
       this.fail(new Trouble(DIED));
       this.onTrouble(DIED, false);
-      this.renew();
+      this.renewed = this.reconnect();
+      this.renewed.catch((trouble) => this.close(trouble.message));
     } else if (type === "status" && content.execution_state === "dead") {
       this.close(DIED);
     } else if (type === "shutdown_reply" && channel === "iopub") {
@@ -388,32 +389,31 @@ class Kernel {
     return request("POST", `${this.path}/interrupt`);
   }
 
-  /* After the server started the kernel anew: a new connection waits until that
-     answers; the old one may lose what is sent before. */
-  renew() {
+  async restart() {
+    await this.renewed;
+    this.fail(new Trouble("The kernel was restarted before this cell was done."));
+    this.disconnect();
+    await request("POST", `${this.path}/restart`);
     this.renewed = this.reconnect();
-    this.renewed.catch(() => this.close(DIED));
+    await this.renewed;
   }
 
-  /* One made too early may never be answered: then try another. */
+  /* Only a new connection is sure to reach a kernel that was started anew, and one
+     made too early may never be answered: then try another. */
   async reconnect() {
     for (let tries = 0; tries < 10; tries++) {
-      this.socket.onclose = null;
-      this.socket.onmessage = null;
-      this.socket.close();
-      this.waiting.clear();
+      this.disconnect();
       const late = new Promise((resolve) => setTimeout(resolve, 3000, "late"));
       if (await Promise.race([this.connect(), late]) !== "late") return;
     }
     throw new Trouble(DIED);
   }
 
-  async restart() {
-    this.fail(new Trouble("The kernel was restarted before this cell was done."));
+  disconnect() {
     this.socket.onclose = null;
+    this.socket.onmessage = null;
     this.socket.close();
-    await request("POST", `${this.path}/restart`);
-    await this.connect();
+    this.waiting.clear();
   }
 
   /* End the kernel; with keepalive even as the page goes away. */
