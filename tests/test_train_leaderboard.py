@@ -5,11 +5,12 @@ import json
 
 from d2l_rnn import training
 from d2l_rnn.checkpoint import load_model, read
+from d2l_rnn.regularized import RegularizedModel
 
 import numpy as np
 import pytest
 import train_leaderboard
-from train_leaderboard import ROWS, WEIGHTS, is_stored, make_model, read_text
+from train_leaderboard import ROWS, WEIGHTS, is_stored, read_text
 
 STORED = [(name, seed) for name, (seeds, _, _) in ROWS.items() for seed in range(seeds)]
 TINY = train_leaderboard.SHORT | {
@@ -33,7 +34,7 @@ def test_every_row_is_stored_with_the_settings_of_the_script(name, seed):
     vocab, ids = read_text(settings["text"])
     assert info["vocab"]["tokens"] == vocab.tokens
     assert record["num_tokens"] == int(settings["share"] * len(ids))
-    expected = make_model(options, len(vocab), seed).params
+    expected = RegularizedModel(len(vocab), **options).params
     assert {k: v.shape for k, v in arrays.items()} == {
         k: v.shape for k, v in expected.items()
     }
@@ -51,7 +52,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(train_leaderboard, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(train_leaderboard, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(train_leaderboard, "RESULTS", tmp_path / "results")
-    rows = {"one": (2, OPTIONS, TINY), "own": (1, {"num_hiddens": 4}, TINY)}
+    rows = {"one": (2, OPTIONS, TINY), "two": (1, OPTIONS | {"cell": "gru"}, TINY)}
     monkeypatch.setattr(train_leaderboard, "ROWS", rows)
     return tmp_path
 
@@ -66,18 +67,18 @@ def contents(folder):
 
 
 def test_rows_are_trained_once(place, monkeypatch, capsys):
-    main(monkeypatch, "one", "own")
+    main(monkeypatch, "one", "two")
     files = contents(place / "weights")
     assert set(files) == {
         "one-0.safetensors",
         "one-1.safetensors",
-        "own-0.safetensors",
+        "two-0.safetensors",
     }
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert files["one-0.safetensors"] != files["one-1.safetensors"]
     main(monkeypatch, "one")
     assert capsys.readouterr().out == ""
-    record = json.loads((place / "weights" / "own-0.json").read_text("utf-8"))
+    record = json.loads((place / "weights" / "two-0.json").read_text("utf-8"))
     model, vocab = load_model(place / "weights" / record["file"])
     assert model.num_params == record["num_params"]
     assert len(vocab) == model.vocab_size
@@ -107,13 +108,13 @@ def test_an_interrupted_row_goes_on_to_the_same_bits(place, monkeypatch):
 
 
 def test_other_settings_train_a_row_again(place, monkeypatch):
-    main(monkeypatch, "own")
+    main(monkeypatch, "two")
     before = contents(place / "weights")
-    row = (1, {"num_hiddens": 5}, TINY)
-    monkeypatch.setitem(train_leaderboard.ROWS, "own", row)
-    assert not is_stored("own", 0)
-    (place / "runs" / "own-0.run").unlink()
-    main(monkeypatch, "own")
+    row = (1, OPTIONS | {"num_hiddens": 5}, TINY)
+    monkeypatch.setitem(train_leaderboard.ROWS, "two", row)
+    assert not is_stored("two", 0)
+    (place / "runs" / "two-0.run").unlink()
+    main(monkeypatch, "two")
     assert contents(place / "weights") != before
 
 

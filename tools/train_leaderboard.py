@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 
 from d2l_rnn.checkpoint import save_model
-from d2l_rnn.models import rnn_model
 from d2l_rnn.regularized import RegularizedModel
 from d2l_rnn.sampling import ConsecutiveBatches
 from d2l_rnn.text import Vocab, load_corpus, words
@@ -111,12 +110,6 @@ def read_text(name):
     return vocab, vocab.encode(tokens)
 
 
-def make_model(options, vocab_size, seed):
-    """Return an untrained model: own cells by `rnn_model`, others regularized."""
-    make = RegularizedModel if "embed_size" in options else rnn_model
-    return make(vocab_size, seed=seed, **options)
-
-
 def cosine(lr, num_updates, warm_up=100):
     """Return a schedule: up in a straight line, then down to 0 as half a cosine."""
 
@@ -132,7 +125,7 @@ def train_row(name, seed):
     _, options, training = ROWS[name]
     vocab, ids = read_text(training["text"])
     ids = ids[: int(training["share"] * len(ids))]
-    model = make_model(options, len(vocab), seed)
+    model = RegularizedModel(len(vocab), seed=seed, **options)
     batches = ConsecutiveBatches(
         ids, training["batch_size"], training["num_steps"], seed=seed
     )
@@ -194,7 +187,7 @@ def learn_online(record):
     Half precision keeps 3 digits of each; their sum does not notice.
     """
     vocab, ids = read_text("alice29")
-    model = make_model(ONLINE["model"], len(vocab), seed=0)
+    model = RegularizedModel(len(vocab), **ONLINE["model"])
     log_probs = prequential_log_prob(model, ids, **ONLINE["training"])
     np.savez_compressed(record.with_suffix(".npz"), log_probs=np.float16(log_probs))
     record.write_text(json.dumps(ONLINE, indent=1) + "\n", "utf-8")
