@@ -415,9 +415,9 @@ class GluonModel(LanguageModel):
         return [info["shape"] for info in self.layer.state_info(batch_size)]
 
     def _read(self, X, state):
-        check_call(self, X, state)
         if X.shape[1] > 1 or self.layer._dir == 2:
             return self(X, state)
+        check_call(self, X, state)
         return self.one_step(X, state, self.weights)
 
     def _one_step(self, X, state, weights):

@@ -467,7 +467,7 @@ def prequential_log_prob(model, ids, *, num_steps, lr, optimizer="adam", clip=1.
     Parameters
     ----------
     model : LanguageModel
-        Changed in place. The first symbol costs log(vocab_size).
+        Changed in place, best without dropout. The first symbol costs log(vocab_size).
     ids : sequence of int, length T
     num_steps : int
         How many symbols are predicted before one step of training on them.
