@@ -13,8 +13,8 @@ def global_norm(grads):
     >>> global_norm([nd.array([3.0]), nd.array([[0.0, 4.0]])])
     5.0
     """
-    squares = [(grad * grad).sum() for grad in check_arrays("grads", grads)]
-    return float(nd.add_n(*squares).sqrt().asscalar())
+    flat = [grad.reshape(-1) for grad in check_arrays("grads", grads)]
+    return float(nd.add_n(*[nd.dot(g, g) for g in flat]).sqrt().asscalar())
 
 
 def clip_gradients(grads, theta):
