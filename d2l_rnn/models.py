@@ -245,7 +245,7 @@ def rnn_model(
                 outputs.append(H)
                 after += last
             inputs = nd.concat(*outputs, dim=2) if bidirectional else H
-        return nd.dot(inputs, params["W_hq"]) + params["b_q"], after
+        return _add_bias(nd.dot(inputs, params["W_hq"]), params["b_q"]), after
 
     model = ScratchModel(
         Replay(forward),
@@ -280,12 +280,26 @@ def _run_layer(kind, inputs, state, params, prefix):
     """Run one layer in one direction over indices (2-D) or hidden states (3-D)."""
     own = {name: params[prefix + name] for name in ("W_xh", "b_h", *kind.recurrent)}
     if inputs.ndim == 2:
-        XW = nd.take(own["W_xh"], inputs) + own["b_h"]
+        XW = nd.take(own["W_xh"], inputs)
     else:
-        XW = nd.dot(inputs, own["W_xh"]) + own["b_h"]
+        XW = nd.dot(inputs, own["W_xh"])
+    XW = _add_bias(XW, own["b_h"])
     backward = prefix.startswith("r")
     H, state = unroll(kind.step, XW.flip(0) if backward else XW, state, own)
     return (H.flip(0) if backward else H), state
+
+
+def _add_bias(products, b):
+    """Return ``products + b``, b as the weights of one more input, which is always 1.
+
+    Its gradient is then a product of matrices too. That of a broadcast sum takes
+    MXNet ten times as long.
+
+    >>> _add_bias(nd.zeros((1, 2, 3)), nd.array([1, 2, 3])).asnumpy().tolist()
+    [[[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]]
+    """
+    ones = nd.ones_like(nd.slice_axis(products, axis=-1, begin=0, end=1))
+    return products + nd.dot(ones, b.expand_dims(0))
 
 
 def check_call(model, X, state):
