@@ -62,7 +62,8 @@ class _CrossEntropy(autograd.Function):
         (logits,) = self.saved_tensors
         difference = nd.softmax(logits, axis=-1)
         difference -= nd.one_hot(self.labels, logits.shape[-1], dtype=logits.dtype)
-        return difference * grad.expand_dims(-1)
+        difference *= grad.expand_dims(-1)
+        return difference
 
 
 def perplexity(total_loss, num_tokens):
