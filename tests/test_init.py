@@ -4,6 +4,7 @@ import ast
 import builtins
 import json
 import os
+import platform
 import subprocess
 import sys
 import types
@@ -259,7 +260,7 @@ def test_tools_can_read_the_pins_without_numpy_and_mxnet():
 
 ORDER = """
 _numerics _checks _progress text ngrams sampling cells replay models mixtures
-regularized classifiers clipping metrics checkpoint training distributed decoding
+regularized classifiers clipping metrics timing checkpoint training distributed decoding
 datasets archives export plotting diagrams source __init__
 """.split()
 MODULES = sorted((ROOT / "d2l_rnn").glob("*.py"))
@@ -276,3 +277,27 @@ def test_imports_run_one_way(path):
 def test_only_plotting_needs_matplotlib():
     users = {p.stem for p in MODULES if any("matplotlib" in n for n in imports(p))}
     assert users == {"plotting"}
+
+
+def test_freed_memory_is_kept_for_the_next_step():
+    code = """
+import resource
+import numpy
+{}
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+numpy.ones(1_000_000), numpy.ones(1_000_000)
+before = faults()
+for _ in range(20):
+    numpy.ones(1_000_000)
+print(faults() - before)
+"""
+    asked = {}
+    for name in ("import d2l_rnn", ""):
+        command = [sys.executable, "-c", code.format(name)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        asked[name] = int(done.stdout)
+    # Where the C library is another, both ask alike.
+    assert asked["import d2l_rnn"] < asked[""] / 10 or platform.libc_ver()[0] != "glibc"
