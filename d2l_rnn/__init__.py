@@ -9,11 +9,11 @@ One module a concept, each importing only from those before it:
 `cells` one step of each recurrent network; `replay` forward passes as graphs;
 `models` language models; `mixtures` several of them as one; `regularized` a model
 with all kinds of dropout; `classifiers` networks that read a sequence and answer
-once; `clipping` and `metrics`; `checkpoint` files of models and training runs;
-`training` the one training loop; `distributed` several processes that share it;
-`decoding` drawing text from a model; `datasets` for what is not running text;
-`archives` for files that the reader brings; `export` models for the book's pages;
-`plotting`, `diagrams` and `source` for the chapters.
+once; `clipping`, `metrics` and `timing`; `checkpoint` files of models and of
+training runs; `training` the one training loop; `distributed` several processes
+that share it; `decoding` drawing text from a model; `datasets` for what is not
+running text; `archives` for files that the reader brings; `export` models for the
+book's pages; `plotting`, `diagrams` and `source` for the chapters.
 """
 
 from d2l_rnn._numerics import prepare as _prepare

@@ -32,6 +32,7 @@ from d2l_rnn import (
     sampling,
     source,
     text,
+    timing,
     training,
 )
 
@@ -216,7 +217,7 @@ refuses(
 sizes = dict.fromkeys(("gap", "num_symbols", "batch_size", "num_batches"), SIZE)
 refuses(datasets.MemoryBatches, {"gap": 2}, **sizes, seed=COUNT)
 
-# --- metrics and clipping
+# --- metrics, timing and clipping
 
 ARRAY = [([[0.0]], T, "must be an NDArray"), (None, T, "must be an NDArray")]
 NDARRAY = [*ARRAY, (np.zeros((2, 3)), T, "must be an NDArray: nd.array")]
@@ -248,6 +249,12 @@ refuses(
     ],
     n=SIZE,
 )
+good = {"actions": {"a": abs}, "repeats": 1}
+actions = [
+    *table("a dict of functions by name", ([abs], T), (abs, T), (None, T)),
+    *[({"a": bad}, T, "actions['a'] must be a function", "lambda") for bad in (5, "")],
+]
+refuses(timing.least_seconds, good, actions=actions, repeats=SIZE)
 GRADS = [
     ([], V, "is empty", "at least one"),
     *table("must be a list of NDArrays", (5, T), (None, T), ("ab", T)),
