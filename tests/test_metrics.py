@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from mxnet import nd
+from mxnet import autograd, nd
 
 quick = settings(deadline=None, max_examples=60)
 
@@ -35,6 +35,24 @@ def closed_form(logits, labels):
     scores = logits.astype(float) - logits.max(-1, keepdims=True)
     log_sum = np.log(np.exp(scores).sum(-1))
     return log_sum - np.take_along_axis(scores, labels[..., None], -1)[..., 0]
+
+
+@quick
+@given(scored())
+def test_the_gradient_of_cross_entropy_is_the_one_that_mxnet_derives(case):
+    logits, labels = map(nd.array, case)
+    weights = nd.arange(1, labels.size + 1).reshape(labels.shape)
+    grads = []
+    for loss in (
+        cross_entropy,
+        lambda x, y: -nd.pick(nd.log_softmax(x, axis=-1), y, axis=-1),
+    ):
+        logits.attach_grad()
+        with autograd.record():
+            total = (weights * loss(logits * 2, labels)).sum()
+        total.backward()
+        grads.append(logits.grad.asnumpy())
+    assert np.allclose(*grads, atol=1e-5 * labels.size)
 
 
 @given(scored())
