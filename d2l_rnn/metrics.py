@@ -47,7 +47,7 @@ def cross_entropy(logits, labels):
 class _CrossEntropy(autograd.Function):
     """The loss with its gradient in closed form: softmax(logits) − one-hot(label).
 
-    MXNet's own gradient of `log_softmax` takes twice as long.
+    MXNet's own gradient, through `pick` and `log_softmax`, takes longer.
     """
 
     def __init__(self, labels):

@@ -38,10 +38,10 @@ def closed_form(logits, labels):
 
 
 @quick
-@given(scored())
-def test_the_gradient_of_cross_entropy_is_the_one_that_mxnet_derives(case):
-    logits, labels = map(nd.array, case)
-    weights = nd.arange(1, labels.size + 1).reshape(labels.shape)
+@given(scored(), st.sampled_from(["float32", "float64"]))
+def test_the_gradient_of_cross_entropy_is_the_one_that_mxnet_derives(case, dtype):
+    logits, labels = nd.array(case[0], dtype=dtype), nd.array(case[1])
+    weights = nd.arange(1, labels.size + 1, dtype=dtype).reshape(labels.shape)
     grads = []
     for loss in (
         cross_entropy,
