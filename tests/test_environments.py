@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import audit
@@ -170,6 +171,51 @@ def test_newest_needs_uv(monkeypatch, capsys):
     monkeypatch.setattr(newest.shutil, "which", lambda name: None)
     assert newest.main() == 2
     assert "needs uv" in capsys.readouterr().err
+
+
+def look_ahead(monkeypatch, folder, resolved, fails=None):
+    """Return the status of a look ahead that resolves these, and its commands."""
+    commands = []
+
+    def fake(command, cwd, **options):
+        commands.append(command)
+        if "compile" in command:
+            output = Path(command[command.index("--output-file") + 1])
+            output.write_text(resolved, "utf-8")
+        return 3 if fails in command else 0
+
+    monkeypatch.setattr(newest.shutil, "which", lambda name: "uv")
+    monkeypatch.setattr(newest, "FOLDER", folder)
+    monkeypatch.setattr(newest.subprocess, "call", fake)
+    monkeypatch.setattr(newest.sys, "argv", ["newest.py"])
+    return newest.main(), commands
+
+
+def test_newest_finds_nothing_newer_in_what_is_locked(tmp_path, monkeypatch, capsys):
+    pins = locked(read("requirements.lock"))
+    resolved = "".join(f"{name}=={version}\n" for name, version in pins.items())
+    status, commands = look_ahead(monkeypatch, tmp_path, resolved)
+    assert status == 0
+    assert capsys.readouterr().out == "0 packages differ from the lock.\n"
+    look_ahead(monkeypatch, tmp_path, resolved + "new==1\n    # via mxnet\n")
+    assert capsys.readouterr().out.startswith("new: not locked -> 1\n1 packages")
+    for command in commands[:2]:  # resolved for the Python that is then used
+        assert command[command.index("--python") + 1] == sys.executable
+    python = str(tmp_path / "venv" / "bin" / "python")
+    assert all(python in command for command in commands[2:])
+    assert commands[-1][1:] == ["tools/check.py", "lint", "unit", "structure", "book"]
+
+
+@pytest.mark.parametrize(
+    ("fails", "status", "called"),
+    [("compile", 1, 1), ("sync", 1, 3), ("--editable", 1, 4), ("tools/check.py", 3, 5)],
+)
+def test_newest_fails_with_any_of_its_steps(
+    fails, status, called, tmp_path, monkeypatch
+):
+    result, commands = look_ahead(monkeypatch, tmp_path, "", fails)
+    assert result == status
+    assert len(commands) == called
 
 
 #: What hub/config.yaml may say, copied by hand from values of earlier versions of the

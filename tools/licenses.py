@@ -16,14 +16,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def locked(text):
-    r"""Return the names in a lock file that are for this Python and system.
+    r"""Return the packages in a lock file that are for this Python and system.
+
+    Their versions by name:
 
     >>> locked("a==1 \\\n    --hash=sha256:00\nb==2 ; python_version < '3'\n")
-    ['a']
+    {'a': '1'}
     """
     lines = re.findall(r"^([A-Za-z0-9].*?)(?:\s*\\)?$", text, re.MULTILINE)
     wanted = [Requirement(line) for line in lines]
-    return [r.name for r in wanted if r.marker is None or r.marker.evaluate()]
+    return {
+        r.name: str(r.specifier).removeprefix("==")
+        for r in wanted
+        if r.marker is None or r.marker.evaluate()
+    }
 
 
 def license_of(metadata):

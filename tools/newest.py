@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from licenses import locked
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "_build" / "newest"
 STAGES = ("lint", "unit", "structure", "book")
@@ -20,14 +22,17 @@ STAGES = ("lint", "unit", "structure", "book")
 OWN = ("--no-deps", "--no-build-isolation", "--editable", ".")
 
 
-def pins(text):
-    r"""Return the exact versions of a compiled list by name.
+def differences(before, after):
+    """Return a line for each package whose version is another one, or that is new.
 
-    >>> pins("a==1.0\n    # via b\nb==2 ; python_version < '4'\n")
-    {'a': '1.0', 'b': '2'}
+    >>> differences({"a": "1", "b": "1"}, {"a": "1", "b": "2", "c": "3"})
+    ['b: 1 -> 2', 'c: not locked -> 3']
     """
-    lines = [line.split(" ;")[0] for line in text.splitlines() if "==" in line]
-    return dict(line.rstrip(" \\").split("==") for line in lines if line[0].isalnum())
+    return [
+        f"{name}: {before.get(name, 'not locked')} -> {version}"
+        for name, version in after.items()
+        if before.get(name) != version
+    ]
 
 
 def main():
@@ -39,9 +44,10 @@ def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     resolved, venv = FOLDER / "requirements.txt", FOLDER / "venv"
     python = venv / "bin" / "python"
-    compiled = [uv, "pip", "compile", "--quiet", "--upgrade", "--no-header"]
+    resolve = [uv, "pip", "compile", "--quiet", "--upgrade", "--no-header"]
+    resolve += ["--python", sys.executable, "--output-file", str(resolved)]
     steps = [
-        [*compiled, "requirements.in", "--output-file", str(resolved)],
+        [*resolve, "requirements.in"],
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)],
         [uv, "pip", "sync", "--quiet", "--python", str(python), str(resolved)],
         [uv, "pip", "install", "--quiet", "--python", str(python), *OWN],
@@ -49,15 +55,12 @@ def main():
     for step in steps:
         if subprocess.call(step, cwd=ROOT) != 0:
             return 1
-    locked = pins((ROOT / "requirements.lock").read_text("utf-8"))
-    newer = {
-        name: version
-        for name, version in pins(resolved.read_text("utf-8")).items()
-        if locked.get(name) != version
-    }
-    for name, version in newer.items():
-        print(f"{name}: {locked.get(name, 'not locked')} -> {version}")
-    print(f"{len(newer)} packages differ from the lock.", flush=True)
+    before, after = (
+        locked(path.read_text("utf-8"))
+        for path in (ROOT / "requirements.lock", resolved)
+    )
+    newer = differences(before, after)
+    print(*newer, f"{len(newer)} packages differ from the lock.", sep="\n", flush=True)
     stages = sys.argv[1:] or STAGES
     env = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.call([str(python), "tools/check.py", *stages], cwd=ROOT, env=env)
