@@ -25,8 +25,8 @@ import serve
 BUILT = serve.HTML / "book"
 NOTEBOOKS = sorted(path for path in (serve.ROOT / "book").rglob("*.ipynb"))
 
-#: Pages opened and closed by the test under load; 20 have been tried.
-PAGES = int(os.environ.get("D2L_RNN_LOAD", "6"))
+#: Pages opened and closed by the test under load, and how many of them at once.
+PAGES, AT_ONCE = int(os.environ.get("D2L_RNN_LOAD", "20")), 5
 
 pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium here: live pages are not tried"
@@ -532,27 +532,42 @@ def test_a_static_page_has_no_button_and_asks_for_nothing(book, browser, place):
     ]
 
 
+def held(server):
+    """Return the open files, the memory in MB and the kernels of a server."""
+    process = Path(f"/proc/{server.pid}")
+    (line,) = [
+        line
+        for line in (process / "status").read_text().splitlines()
+        if line.startswith("VmRSS:")
+    ]
+    kernels = (process / f"task/{server.pid}/children").read_text().split()
+    return len(list((process / "fd").iterdir())), int(line.split()[1]) / 1000, kernels
+
+
 def test_pages_opened_and_closed_leave_nothing_behind(book, new_page):
-    """Twice as many pages as there may be kernels, in turns."""
-    limit = max(1, PAGES // 2)
-    with serving(book / "html", book, limit=limit) as server:
+    """Twenty pages in turns, as many at once as there may be kernels."""
+    # Where a page's farewell is lost, its kernel ends soon all the same.
+    options = {"limit": AT_ONCE, "abandoned_seconds": 10}
+    with serving(book / "html", book, **options) as server:
         page = new_page(server)
-        before = None
-        for _ in range(2):
+        found = []
+        for _ in range(PAGES // AT_ONCE):
             opened = []
-            for _ in range(limit):
+            for _ in range(AT_ONCE):
                 other = page.context.new_page()
                 other.goto(server.url + "part/lesson.html")
                 go_live(other)
                 assert run(other, 1) == "6"
                 opened.append(other)
-            assert len(kernels(page)) == limit
+            assert len(kernels(page)) == len(held(server)[2]) == AT_ONCE
             for other in opened:
                 other.close(run_before_unload=False)
-            wait_for_kernels(page, 0)
-            files = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
-            assert before is None or files <= before + 5
-            before = files
+            wait_for_kernels(page, 0, seconds=60)
+            found.append(held(server))
+        files, memory, left = zip(*found, strict=True)
+        assert not any(left)
+        assert max(files) <= files[0] + 5
+        assert max(memory) <= memory[0] + 5
 
 
 # The chapters
