@@ -9,6 +9,7 @@ import kernels
 import nbformat
 import notebooks
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.pop(kernels.SWITCH, None)  # a test says itself how it compares
 
@@ -19,6 +20,31 @@ def pytest_make_parametrize_id(val, argname):
     Workers that collect in different seconds would not agree on the tests.
     """
     return argname if isinstance(val, bytes) else None
+
+
+class Scheduling(LoadScopeScheduling):
+    """Hand out test by test, but a class as a whole: its tests share a fixture.
+
+    The largest go first. The mark ``xdist_group`` would do, but has no effect with
+    pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386
+
+    >>> split = object.__new__(Scheduling)._split_scope
+    >>> split("tests/test_reading.py::TestPdf::test_fonts")
+    'tests/test_reading.py::TestPdf'
+    >>> split("tests/test_reading.py::test_search[a::b]")
+    'tests/test_reading.py::test_search[a::b]'
+    """
+
+    def _split_scope(self, nodeid):
+        names = nodeid.partition("[")[0].split("::")
+        return "::".join(names[:2]) if len(names) == 3 else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Return the scheduler of the tests in a browser; others keep their own."""
+    if config.getoption("dist") == "loadgroup":
+        return Scheduling(config, log)
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -240,11 +240,6 @@ def test_nothing_is_said_of_an_address_that_nobody_knows(heads):
     assert not (HTML / "sitemap.xml").exists()
 
 
-#: What one worker builds once, where several share the tests
-PUBLISHED = pytest.mark.xdist_group("published")
-PDF = pytest.mark.xdist_group("pdf")
-
-
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """The book as it is built once its addresses are known, with fewer chapters."""
@@ -265,52 +260,52 @@ def published(tmp_path_factory):
     return root / "_build" / "html"
 
 
-@PUBLISHED
-def test_a_published_page_leads_to_its_source(published):
-    html = (published / GRU).read_text("utf-8")
-    source = "https://github.com/example/d2l-rnn"
-    links = re.findall(r'href="(https:[^"]*)"', html)
-    colab = "https://colab.research.google.com/github/example/d2l-rnn/blob/main/"
-    binder = "https://mybinder.org/v2/gh/example/d2l-rnn/main?urlpath=lab/tree/"
-    assert source in links
-    assert f"{source}/edit/main/book/gated/gru.ipynb" in links
-    assert f"{colab}book/gated/gru.ipynb" in links
-    assert f"{binder}book/gated/gru.ipynb" in links
-    assert any(link.startswith(f"{source}/issues/new?") for link in links)
+class TestPublished:
+    """What is said of a book whose addresses are known."""
 
+    def test_a_published_page_leads_to_its_source(self, published):
+        html = (published / GRU).read_text("utf-8")
+        source = "https://github.com/example/d2l-rnn"
+        links = re.findall(r'href="(https:[^"]*)"', html)
+        colab = "https://colab.research.google.com/github/example/d2l-rnn/blob/main/"
+        binder = "https://mybinder.org/v2/gh/example/d2l-rnn/main?urlpath=lab/tree/"
+        assert source in links
+        assert f"{source}/edit/main/book/gated/gru.ipynb" in links
+        assert f"{colab}book/gated/gru.ipynb" in links
+        assert f"{binder}book/gated/gru.ipynb" in links
+        assert any(link.startswith(f"{source}/issues/new?") for link in links)
 
-@PUBLISHED
-def test_a_published_page_says_how_colab_is_set_up(published):
-    html = (published / GRU).read_text("utf-8")
-    setup = re.search(r'course-launch.*?<pre tabindex="0">(.*?)</pre>', html, re.S)[1]
-    pinned = re.search(
-        r"^numpy==(1\S+)", (ROOT / "requirements.lock").read_text(), re.M
-    )
-    assert "git clone --depth 1 --branch main" in setup
-    assert "https://github.com/example/d2l-rnn" in setup
-    assert f"mxnet==1.9.1 &quot;numpy=={pinned[1]}&quot;" in setup
-    project = (ROOT / "pyproject.toml").read_text("utf-8")
-    needed = re.search(r"^dependencies = \[(.*?)^\]", project, re.S | re.M)[1]
-    names = re.findall(r'^ *"([\w-]+)', needed, re.M)
-    assert {"mxnet", "safetensors"} <= set(names)
-    installed = re.findall(r"[\w-]+", " ".join(re.findall(r"%pip.*", setup)))
-    assert set(names) <= set(installed)
-    assert "%cd /content/course/book/gated" in setup
-    assert "course-launch" not in (published / "book/index.html").read_text("utf-8")
+    def test_a_published_page_says_how_colab_is_set_up(self, published):
+        html = (published / GRU).read_text("utf-8")
+        launch = r'course-launch.*?<pre tabindex="0">(.*?)</pre>'
+        setup = re.search(launch, html, re.S)[1]
+        pinned = re.search(
+            r"^numpy==(1\S+)", (ROOT / "requirements.lock").read_text(), re.M
+        )
+        assert "git clone --depth 1 --branch main" in setup
+        assert "https://github.com/example/d2l-rnn" in setup
+        assert f"mxnet==1.9.1 &quot;numpy=={pinned[1]}&quot;" in setup
+        project = (ROOT / "pyproject.toml").read_text("utf-8")
+        needed = re.search(r"^dependencies = \[(.*?)^\]", project, re.S | re.M)[1]
+        names = re.findall(r'^ *"([\w-]+)', needed, re.M)
+        assert {"mxnet", "safetensors"} <= set(names)
+        installed = re.findall(r"[\w-]+", " ".join(re.findall(r"%pip.*", setup)))
+        assert set(names) <= set(installed)
+        assert "%cd /content/course/book/gated" in setup
+        assert "course-launch" not in (published / "book/index.html").read_text("utf-8")
 
-
-@PUBLISHED
-def test_a_published_book_tells_its_address(published):
-    base = "https://example.github.io/d2l-rnn/"
-    head = (published / GRU).read_text("utf-8").partition("</head>")[0]
-    assert values(head, "og:url") == [base + GRU]
-    assert values(head, "og:image") == [f"{base}_static/preview.png"]
-    assert (published / "_static/preview.png").is_file()
-    assert f'<link rel="canonical" href="{base}{GRU}"' in head
-    assert f'<base href="{"/d2l-rnn/"}">' in (published / "404.html").read_text("utf-8")
-    tree = ElementTree.parse(published / "sitemap.xml")
-    listed = [element.text for element in tree.iter() if element.tag.endswith("loc")]
-    assert listed == [base + GRU, f"{base}book/index.html"]
+    def test_a_published_book_tells_its_address(self, published):
+        base = "https://example.github.io/d2l-rnn/"
+        head = (published / GRU).read_text("utf-8").partition("</head>")[0]
+        assert values(head, "og:url") == [base + GRU]
+        assert values(head, "og:image") == [f"{base}_static/preview.png"]
+        assert (published / "_static/preview.png").is_file()
+        assert f'<link rel="canonical" href="{base}{GRU}"' in head
+        lost = (published / "404.html").read_text("utf-8")
+        assert '<base href="/d2l-rnn/">' in lost
+        tree = ElementTree.parse(published / "sitemap.xml")
+        listed = [each.text for each in tree.iter() if each.tag.endswith("loc")]
+        assert listed == [base + GRU, f"{base}book/index.html"]
 
 
 @pytest.fixture(scope="module")
@@ -333,91 +328,88 @@ def tight(text):
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 
-@PDF
-def test_the_pdf_holds_every_chapter(paper):
-    book, reader, texts = paper
-    assert [chapter.path.relative_to(HTML).with_suffix("").as_posix()
-            for chapter in book] == contents()  # fmt: skip
-    numbers = [chapter.start for chapter in book]
-    assert numbers == sorted(numbers)
-    assert len(reader.pages) == numbers[-1] + len(book[-1].print.pages)
-    for chapter in book:
-        text = tight(texts[chapter.start])
-        assert tight(chapter.title) in text
-        assert text.startswith(str(chapter.start + 1))
-        width = reader.pages[chapter.start].mediabox.width
-        assert width == pytest.approx(595, abs=1)  # A4
+class TestPdf:
+    """The whole book, printed."""
 
+    def test_the_pdf_holds_every_chapter(self, paper):
+        book, reader, texts = paper
+        assert [chapter.path.relative_to(HTML).with_suffix("").as_posix()
+                for chapter in book] == contents()  # fmt: skip
+        numbers = [chapter.start for chapter in book]
+        assert numbers == sorted(numbers)
+        assert len(reader.pages) == numbers[-1] + len(book[-1].print.pages)
+        for chapter in book:
+            text = tight(texts[chapter.start])
+            assert tight(chapter.title) in text
+            assert text.startswith(str(chapter.start + 1))
+            width = reader.pages[chapter.start].mediabox.width
+            assert width == pytest.approx(595, abs=1)  # A4
 
-@PDF
-def test_the_outline_of_the_pdf_leads_to_every_section(paper):
-    book, reader, texts = paper
-    found = []
+    def test_the_outline_of_the_pdf_leads_to_every_section(self, paper):
+        book, reader, texts = paper
+        found = []
 
-    def walk(items):
-        for item in items:
-            if isinstance(item, list):
-                walk(item)
-            else:
-                found.append((item.title, reader.get_destination_page_number(item)))
+        def walk(items):
+            for item in items:
+                if isinstance(item, list):
+                    walk(item)
+                else:
+                    found.append((item.title, reader.get_destination_page_number(item)))
 
-    walk(reader.outline)
-    titles = [title for title, _ in found]
-    assert titles[0] == "Contents"
-    for chapter in book:
-        assert (chapter.title, chapter.start) in found
-        for _, text, _ in chapter.headings:
-            assert text in titles
-    for chapter in book:
-        for _, title, _ in chapter.headings:
-            number = next(n for t, n in found if t == title and n >= chapter.start)
-            # A heading at the foot of a page moves to the next, its place does not;
-            # the second line of a heading may be read later than the first.
-            assert tight(title)[:20] in tight("".join(texts[number : number + 2]))
+        walk(reader.outline)
+        titles = [title for title, _ in found]
+        assert titles[0] == "Contents"
+        for chapter in book:
+            assert (chapter.title, chapter.start) in found
+            for _, text, _ in chapter.headings:
+                assert text in titles
+        for chapter in book:
+            for _, title, _ in chapter.headings:
+                number = next(n for t, n in found if t == title and n >= chapter.start)
+                # A heading at the foot of a page moves to the next, its place does not;
+                # the second line of a heading may be read later than the first.
+                assert tight(title)[:20] in tight("".join(texts[number : number + 2]))
 
+    def test_the_text_of_the_pdf_can_be_read(self, paper):
+        book, _, texts = paper
+        text = "\n".join(texts)
+        assert "\ufffd" not in text
+        assert re.search("[\u4e00-\u9fff]{5}", text)
+        for _, caption in {(chapter.part, chapter.part) for chapter in book}:
+            assert caption in text
+        solutions = len(re.findall("Solution to", text))
+        sources = sum(
+            chapter.path.read_text("utf-8").count('class="solution ')
+            for chapter in book
+        )
+        assert solutions >= sources > 0
+        assert "JavaScript is off" not in text
 
-@PDF
-def test_the_text_of_the_pdf_can_be_read(paper):
-    book, _, texts = paper
-    text = "\n".join(texts)
-    assert "\ufffd" not in text
-    assert re.search("[\u4e00-\u9fff]{5}", text)
-    for _, caption in {(chapter.part, chapter.part) for chapter in book}:
-        assert caption in text
-    solutions = len(re.findall("Solution to", text))
-    sources = sum(
-        chapter.path.read_text("utf-8").count('class="solution ') for chapter in book
-    )
-    assert solutions >= sources > 0
-    assert "JavaScript is off" not in text
+    def test_fonts_and_figures_are_in_the_pdf(self, paper):
+        _, reader, _ = paper
+        for page in reader.pages:
+            for font in page["/Resources"].get("/Font", {}).values():
+                font = font.get_object()
+                [font] = font.get("/DescendantFonts", [font])
+                font = font.get_object()
+                descriptor = font.get("/FontDescriptor", {})
+                kinds = ("/FontFile", "/FontFile2", "/FontFile3")
+                assert font["/Subtype"] == "/Type3" or any(
+                    kind in descriptor for kind in kinds
+                )
 
-
-@PDF
-def test_fonts_and_figures_are_in_the_pdf(paper):
-    _, reader, _ = paper
-    for page in reader.pages:
-        for font in page["/Resources"].get("/Font", {}).values():
-            font = font.get_object()
-            [font] = font.get("/DescendantFonts", [font])
-            font = font.get_object()
-            descriptor = font.get("/FontDescriptor", {})
-            kinds = ("/FontFile", "/FontFile2", "/FontFile3")
-            assert font["/Subtype"] == "/Type3" or any(
-                kind in descriptor for kind in kinds
-            )
-
-
-@PDF
-def test_links_of_the_pdf_stay_inside(paper):
-    _, reader, _ = paper
-    links = [
-        note.get_object() for page in reader.pages for note in page.get("/Annots", ())
-    ]
-    inside = [link for link in links if "/Dest" in link]
-    outside = [link["/A"].get("/URI", "") for link in links if "/A" in link]
-    assert len(inside) > 100
-    assert all(uri.startswith("https://") for uri in outside), outside
-    assert all(not isinstance(link["/Dest"], str) for link in inside)
+    def test_links_of_the_pdf_stay_inside(self, paper):
+        _, reader, _ = paper
+        links = [
+            note.get_object()
+            for page in reader.pages
+            for note in page.get("/Annots", ())
+        ]
+        inside = [link for link in links if "/Dest" in link]
+        outside = [link["/A"].get("/URI", "") for link in links if "/A" in link]
+        assert len(inside) > 100
+        assert all(uri.startswith("https://") for uri in outside), outside
+        assert all(not isinstance(link["/Dest"], str) for link in inside)
 
 
 def test_the_pdf_asks_for_chromium(monkeypatch, capsys):
