@@ -309,7 +309,7 @@ def rungs(sizes):
     n = sizes["product"]
     square = nd.array(rng.normal(size=(n, n)).astype(np.float32))
     actions["matrix product"] = partial(nd.dot, square, square)
-    timed = side_by_side(actions, rounds=sizes["rounds"])
+    timed = side_by_side(actions, rounds=4 * sizes["rounds"])
     flops = ladder.step_flops(vocab_size, H, B, T)
     peak = 2 * n**3 / timed["matrix product"]["median"] / 1e6  # GFLOP/s
     rows = []
