@@ -340,6 +340,19 @@ def test_a_model_file_is_not_taken_for_a_run_nor_overwritten(tmp_path):
     assert (tmp_path / "f").read_bytes() == before
 
 
+@pytest.mark.parametrize("bad", ["three", -1, 2.5, None])
+def test_a_run_that_is_told_otherwise_is_refused_and_changes_nothing(bad, tmp_path):
+    text_run()(tmp_path / "f", 1)
+    arrays, info = read(tmp_path / "f")
+    write(tmp_path / "f", arrays, info | {"step": bad})
+    model = rnn_model(5, 4, cell="lstm", num_layers=2, dropout=0.2, seed=3)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="tells of a training run in another way"):
+        text_run(make=lambda: model)(tmp_path / "f", 2)
+    for name, param in model.params.items():
+        assert (param == before[name]).asnumpy().all()
+
+
 def test_batches_must_say_where_they_are(tmp_path):
     class Plain(list):
         carries_state = False

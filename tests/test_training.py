@@ -675,6 +675,12 @@ def weights_after_each_step(model, batches, epochs, lr, clip=None):
     return [*steps, weights_of(model)]
 
 
+@pytest.mark.parametrize("bad", ["0.9", -0.1, 1, float("nan")])
+def test_the_average_must_be_a_share(bad):
+    with pytest.raises((TypeError, ValueError), match="average must be"):
+        train(rnn_model(5, 4), text_batches(), epochs=1, lr=0.5, average=bad)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
 def test_the_average_is_that_of_the_steps(share):
     steps = weights_after_each_step(
