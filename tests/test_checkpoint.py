@@ -340,11 +340,20 @@ def test_a_model_file_is_not_taken_for_a_run_nor_overwritten(tmp_path):
     assert (tmp_path / "f").read_bytes() == before
 
 
-@pytest.mark.parametrize("bad", ["three", -1, 2.5, None])
-def test_a_run_that_is_told_otherwise_is_refused_and_changes_nothing(bad, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        *[{"step": bad} for bad in ("three", -1, 2.5, None, 2**31)],
+        *[{name: 2**31} for name in ("seed", "epoch")],
+        *[{"optimizer": {"rescale_grad": bad}} for bad in (1e31, "1", None)],
+        {"counts": [[0, 2**31]]},
+    ],
+    ids=str,
+)
+def test_a_run_that_is_told_otherwise_is_refused_and_changes_nothing(change, tmp_path):
     text_run()(tmp_path / "f", 1)
     arrays, info = read(tmp_path / "f")
-    write(tmp_path / "f", arrays, info | {"step": bad})
+    write(tmp_path / "f", arrays, info | change)
     model = rnn_model(5, 4, cell="lstm", num_layers=2, dropout=0.2, seed=3)
     before = model.get_weights()
     with pytest.raises(ValueError, match="tells of a training run in another way"):
