@@ -733,6 +733,20 @@ def test_with_patience_the_best_average_comes_back():
     )
 
 
+def test_a_loss_is_summed_in_double_precision():
+    ids, model = np.random.default_rng(0).integers(0, 5, 2001), rnn_model(5, 4)
+    total, num_tokens = evaluate(model, ids, num_steps=2000)
+    logits, _ = model(nd.array(ids[None, :-1], dtype="int32"), model.begin_state(1))
+    losses = cross_entropy(logits, nd.array(ids[1:, None])).asnumpy()
+    assert num_tokens == 2000
+    assert total == pytest.approx(losses.astype(np.float64).sum(), rel=1e-12)
+
+
+def test_learning_while_it_is_tested_wants_a_model():
+    with pytest.raises(TypeError, match="use rnn_model"):
+        prequential_log_prob(None, [0, 1], num_steps=2, lr=0.1)
+
+
 @pytest.mark.parametrize("length", [2, 7, 20])
 def test_one_pass_predicts_before_it_learns(length):
     """Against the loop written out: score a piece, take a step on it, go on."""
