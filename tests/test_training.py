@@ -742,6 +742,12 @@ def test_a_loss_is_summed_in_double_precision():
     assert total == pytest.approx(losses.astype(np.float64).sum(), rel=1e-12)
 
 
+def test_what_can_only_say_whether_it_carries_a_state_is_no_data():
+    data = type("Half", (), {"carries_state": True})()
+    with pytest.raises(TypeError, match="valid must offer carries_state and __iter__"):
+        train(rnn_model(5, 4), text_batches(), epochs=1, lr=1, valid=data)
+
+
 def test_learning_while_it_is_tested_wants_a_model():
     with pytest.raises(TypeError, match="use rnn_model"):
         prequential_log_prob(None, [0, 1], num_steps=2, lr=0.1)
