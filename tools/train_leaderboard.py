@@ -5,7 +5,9 @@ python tools/train_leaderboard.py [ROWS...]    all rows without names
 Writes book/measured/weights/ROW-SEED.safetensors, in half precision, and a .json of
 the same name. A row that is there already, made with the same settings, is left
 alone; an interrupted one goes on from its last epoch, kept in _build/leaderboard.
-Numerics are pinned by d2l_rnn, so the same weights come out again, to the last bit.
+Numerics are pinned by d2l_rnn: the same version of the package trains a row to the
+same weights again, to the last bit. Another version may round otherwise; rows are not
+trained anew for that.
 The chapter book/measured/leaderboard scores them. The name alice29 stands for one
 pass over that text from nothing: book/measured/results/alice29_online.npz.
 """
