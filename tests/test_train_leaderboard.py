@@ -5,12 +5,12 @@ import json
 
 from d2l_rnn import training
 from d2l_rnn.checkpoint import load_model, read
-from d2l_rnn.regularized import RegularizedModel
+from d2l_rnn.models import rnn_model
 
 import numpy as np
 import pytest
 import train_leaderboard
-from train_leaderboard import ROWS, WEIGHTS, is_stored, read_text
+from train_leaderboard import ROWS, WEIGHTS, is_stored, make_model, read_text
 
 STORED = [(name, seed) for name, (seeds, _, _) in ROWS.items() for seed in range(seeds)]
 TINY = train_leaderboard.SHORT | {
@@ -21,6 +21,7 @@ TINY = train_leaderboard.SHORT | {
     "average": 0.9,
 }
 OPTIONS = {"num_hiddens": 4, "embed_size": 3, "recurrent_dropout": 0.2}
+OWN = {"num_hiddens": 4, "cell": "cifg"}
 
 
 @pytest.mark.parametrize(("name", "seed"), STORED)
@@ -34,7 +35,7 @@ def test_every_row_is_stored_with_the_settings_of_the_script(name, seed):
     vocab, ids = read_text(settings["text"])
     assert info["vocab"]["tokens"] == vocab.tokens
     assert record["num_tokens"] == int(settings["share"] * len(ids))
-    expected = RegularizedModel(len(vocab), **options).params
+    expected = make_model(options, len(vocab), seed).params
     assert {k: v.shape for k, v in arrays.items()} == {
         k: v.shape for k, v in expected.items()
     }
@@ -48,11 +49,15 @@ def test_nothing_else_is_stored():
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Train two tiny rows into a folder of the test's own."""
+    """Have tiny rows trained into a folder of the test's own."""
     monkeypatch.setattr(train_leaderboard, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(train_leaderboard, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(train_leaderboard, "RESULTS", tmp_path / "results")
-    rows = {"one": (2, OPTIONS, TINY), "two": (1, OPTIONS | {"cell": "gru"}, TINY)}
+    rows = {
+        "one": (2, OPTIONS, TINY),
+        "two": (1, OPTIONS | {"cell": "gru"}, TINY),
+        "own": (1, OWN, TINY),
+    }
     monkeypatch.setattr(train_leaderboard, "ROWS", rows)
     return tmp_path
 
@@ -85,8 +90,17 @@ def test_rows_are_trained_once(place, monkeypatch, capsys):
     assert record["train_bits"] > 0
 
 
-def test_an_interrupted_row_goes_on_to_the_same_bits(place, monkeypatch):
-    main(monkeypatch, "one")
+def test_a_row_without_embedding_is_of_own_cells(place, monkeypatch):
+    main(monkeypatch, "own")
+    record = json.loads((place / "weights" / "own-0.json").read_text("utf-8"))
+    model, vocab = load_model(place / "weights" / record["file"])
+    assert model.settings == rnn_model(len(vocab), **OWN).settings
+    assert record["num_params"] == 3 * 4 * (len(vocab) + 4 + 1) + 5 * len(vocab)
+
+
+@pytest.mark.parametrize("name", ["one", "own"])
+def test_an_interrupted_row_goes_on_to_the_same_bits(place, monkeypatch, name):
+    main(monkeypatch, name)
     through = contents(place / "weights")
     for folder in ("weights", "runs"):
         for path in (place / folder).iterdir():
@@ -101,9 +115,9 @@ def test_an_interrupted_row_goes_on_to_the_same_bits(place, monkeypatch):
 
     monkeypatch.setattr(training._Run, "epoch", interrupt)
     with pytest.raises(SystemExit, match="goes on from the last epoch"):
-        main(monkeypatch, "one")
+        main(monkeypatch, name)
     assert contents(place / "weights") == {}
-    main(monkeypatch, "one")
+    main(monkeypatch, name)
     assert contents(place / "weights") == through
 
 

@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 from d2l_rnn.checkpoint import save_model
+from d2l_rnn.models import rnn_model
 from d2l_rnn.regularized import RegularizedModel
 from d2l_rnn.sampling import ConsecutiveBatches
 from d2l_rnn.text import Vocab, load_corpus, words
@@ -64,6 +65,11 @@ BEST = {
 }
 LONG = {"epochs": 60, "average": 0.995}
 
+#: The package's own cells, one layer, one-hot input, nothing dropped: for comparison
+#: with each other. Small minibatches make many steps of few epochs.
+OWN = {"num_hiddens": 256}
+QUICK = CHARACTERS | {"batch_size": 16, "num_steps": 35, "epochs": 5, "lr": 1e-2}
+
 #: For texts of thousands of different symbols, which most of the weights belong to.
 MANY = {
     "cell": "lstm",
@@ -80,7 +86,12 @@ ROWS = {
     "rnn": (3, PLAIN | {"cell": "rnn"}, CHARACTERS),
     "gru": (3, PLAIN | {"cell": "gru"}, CHARACTERS),
     "lstm": (3, PLAIN | {"cell": "lstm"}, CHARACTERS),
-    "deep-lstm": (1, DEEP | {"cell": "lstm"}, CHARACTERS | {"epochs": 8}),
+    "deep-gru": (1, DEEP | {"cell": "gru"}, CHARACTERS | {"epochs": 30}),
+    "deep-lstm": (1, DEEP | {"cell": "lstm"}, CHARACTERS | {"epochs": 30}),
+    "own-lstm": (3, OWN | {"cell": "lstm"}, QUICK),
+    "own-peephole": (3, OWN | {"cell": "peephole"}, QUICK),
+    "own-cifg": (3, OWN | {"cell": "cifg"}, QUICK),
+    "own-gru": (3, OWN | {"cell": "gru"}, QUICK),
     "best": (1, BEST, CHARACTERS | LONG),
     "best-90": (1, BEST, CHARACTERS | LONG | {"share": 0.9}),
     "words": (1, MANY, SHORT | {"text": "words"}),
@@ -112,6 +123,12 @@ def read_text(name):
     return vocab, vocab.encode(tokens)
 
 
+def make_model(options, vocab_size, seed):
+    """Return an untrained model: of the package's own cells if nothing is embedded."""
+    make = RegularizedModel if "embed_size" in options else rnn_model
+    return make(vocab_size, seed=seed, **options)
+
+
 def cosine(lr, num_updates, warm_up=100):
     """Return a schedule: up in a straight line, then down to 0 as half a cosine."""
 
@@ -127,7 +144,7 @@ def train_row(name, seed):
     _, options, training = ROWS[name]
     vocab, ids = read_text(training["text"])
     ids = ids[: int(training["share"] * len(ids))]
-    model = RegularizedModel(len(vocab), seed=seed, **options)
+    model = make_model(options, len(vocab), seed)
     batches = ConsecutiveBatches(
         ids, training["batch_size"], training["num_steps"], seed=seed
     )
