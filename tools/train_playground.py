@@ -4,8 +4,8 @@ python tools/train_playground.py [NAMES...]    all models without names
 
 Writes book/_static/models/NAME.js for each, and models.json, which says how each
 came about, how well it predicts unseen text, and what its file's SHA-256 is. The
-numbers are those of the exported float16 weights. Numerics are pinned by d2l_rnn,
-so the same files come out again, to the last bit.
+numbers are those of the exported float16 weights. Numerics are pinned by d2l_rnn:
+the same version of the package makes the same files again, to the last bit.
 """
 
 import argparse
