@@ -101,7 +101,8 @@ class Group:
         Which worker this is: 0 … num_workers - 1.
     num_workers : int
     store : mxnet.kvstore.KVStore
-        What the workers exchange arrays by; ``gluon.Trainer`` takes it, too.
+        What the workers exchange arrays by. Given to ``gluon.Trainer``, which sends the
+        first weights and the first gradients unordered, it may mix them up.
 
     Raises
     ------
