@@ -30,6 +30,49 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
+#: Texts of formulas that MathJax could not read; it shows them in red.
+BAD_FORMULAS = """
+() => [...document.querySelectorAll("mjx-merror, mjx-container mjx-mtext")]
+    .filter(e => e.matches("mjx-merror")
+        || getComputedStyle(e).color == "rgb(255, 0, 0)")
+    .map(e => e.closest("mjx-container").textContent || e.outerHTML.slice(0, 200))
+"""
+
+#: Formulas that MathJax has not touched.
+RAW_FORMULAS = """
+() => [...document.querySelectorAll(".math")]
+    .filter(e => !e.querySelector("mjx-container"))
+    .map(e => e.textContent.slice(0, 80))
+"""
+
+MISSING_IMAGES = """
+() => [...document.images].filter(i => i.offsetParent)
+    .filter(i => !i.complete || !i.naturalWidth).map(i => i.src)
+"""
+
+#: Docutils writes an image's path where no alternative text was given.
+NO_ALT = """
+() => [...document.querySelectorAll("article img")]
+    .filter(i => !i.alt.trim() || i.src.endsWith(i.alt.split("/").pop()))
+    .map(i => i.src)
+"""
+
+UNFOLD = """
+() => {
+    document.querySelectorAll("details").forEach(e => e.open = true);
+    document.querySelectorAll("button.toggle-button-hidden").forEach(e => e.click());
+}
+"""
+
+#: What reaches beyond the window, where the page as a whole scrolls sideways.
+TOO_WIDE = """
+() => document.documentElement.scrollWidth <= innerWidth ? [] :
+    [...document.querySelectorAll("article *")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+    .slice(0, 3).map(e => e.outerHTML.slice(0, 120))
+    .concat(`the page is ${document.documentElement.scrollWidth} pixels wide`)
+"""
+
 NEEDS = [
     pytest.mark.skipif(
         sys.version_info < (3, 11),
@@ -79,3 +122,28 @@ def settle(page):
     if page.locator(".math").count():
         page.wait_for_function("window.MathJax?.startup?.promise !== undefined")
         page.evaluate("() => MathJax.startup.promise.then(() => null)")
+
+
+def faults(page):
+    """Return what is wrong with a page's formulas and pictures, once it has settled."""
+    return [
+        f"{what}: {found}"
+        for what, script in [
+            ("a formula in red", BAD_FORMULAS),
+            ("a formula not typeset", RAW_FORMULAS),
+            ("no picture", MISSING_IMAGES),
+            ("no alternative text", NO_ALT),
+        ]
+        for found in page.evaluate(script)
+    ]
+
+
+def widths(page):
+    """Return what is too wide for a window in a page, which is unfolded for it."""
+    page.evaluate(UNFOLD)
+    problems = []
+    for viewport in (PHONE, DESKTOP):
+        page.set_viewport_size(viewport)
+        found = page.evaluate(TOO_WIDE)
+        problems += [f"too wide at {viewport['width']}: {e}" for e in found]
+    return problems

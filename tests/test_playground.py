@@ -229,7 +229,7 @@ def test_at_least_500_symbols_a_second(page, name):
     )
     prefix = PREFIXES[name.partition("-")[0]]
     rates = []
-    while len(rates) < 3 or (max(rates) < 500 and len(rates) < 12):  # a busy machine
+    while max(rates, default=0) <= 500 and len(rates) < 12:  # a busy machine
         rates.append(500_000 / run(page, script, name, prefix, 500, 1, 0))
     print(f"{name}: {max(rates):.0f} symbols a second")
     assert max(rates) > 500
