@@ -93,7 +93,10 @@ def serving(folder=HTML):
 
 
 def listen(page, root):
-    """Return a list that fills with what the page asks of others, and what fails."""
+    """Return a list that fills with what the page asks of others, and what fails.
+
+    What was still on its way when the page was left did not fail.
+    """
     problems = []
 
     def on_request(request):
@@ -104,13 +107,17 @@ def listen(page, root):
         if response.status >= 400:
             problems.append(f"gets {response.status} for {response.url}")
 
+    def on_failure(request):
+        if request.failure != "net::ERR_ABORTED":
+            problems.append(f"misses {request.url} ({request.failure})")
+
     def on_console(message):
         if message.type == "error":
             problems.append(f"logs {message.text}")
 
     page.on("request", on_request)
     page.on("response", on_response)
-    page.on("requestfailed", lambda request: problems.append(f"misses {request.url}"))
+    page.on("requestfailed", on_failure)
     page.on("console", on_console)
     page.on("pageerror", lambda error: problems.append(f"fails with {error}"))
     return problems
