@@ -83,8 +83,9 @@ mutants: setup  ## count the small faults that tests catch (MODULES="clipping")
 notebook-mutants: setup  ## change a digit in every notebook (some only: NB=...)
 	@$(VENV_PYTHON) tools/notebook_mutants.py $(NB)
 
-fuzz: setup  ## damage files in many more ways than the tests do (FUZZ=50 times)
-	@FUZZ=$(FUZZ) $(VENV_PYTHON) -m pytest -q tests/test_fuzz.py
+fuzz: setup  ## damage files, kill trainings far more often than 'make test' (FUZZ=50)
+	@FUZZ=$(FUZZ) $(VENV_PYTHON) -m pytest -q -rP -k "fuzz or killed" \
+		tests/test_fuzz.py tests/test_checkpoint.py
 
 cluster: setup  ## train with several processes, compare with one (WORKERS=2)
 	@$(VENV_PYTHON) tools/cluster.py $(WORKERS)
