@@ -516,9 +516,9 @@ def test_an_error_in_the_model_is_not_swallowed():
 
 def test_a_history_tells_how_far_it_came():
     assert repr(History()) == "History(no epoch completed)"
-    history = History(train_perplexity=[3.0, 2.0])
-    assert repr(history) == "History(2 epochs, training perplexity 2.000)"
-    history.valid_perplexity = [4.0, 3.25]
+    history = History(train_perplexity=[4.0, 3.0, 2.0])
+    assert repr(history) == "History(3 epochs, training perplexity 2.000)"
+    history.valid_perplexity = [4.0, 3.5, 3.25]
     assert "held-out perplexity 3.250" in repr(history)
     history.interrupted = True
     assert repr(history).endswith("interrupted)")
