@@ -383,6 +383,7 @@ def test_a_loss_that_is_not_finite_stops_training(make, bad):
     history = caught.value.history
     assert history.num_epochs == 1
     message = str(caught.value)
+    assert message.startswith("the loss or a gradient is not finite (loss nan) in epoch")
     assert "in epoch 2, step 2;" in message
     assert f"last good training perplexity: {history.train_perplexity[0]}" in message
     assert "smaller lr, or clip" in message
