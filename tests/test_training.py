@@ -200,6 +200,16 @@ def test_every_record_fits_the_others():
     assert not history.interrupted
 
 
+def test_a_gradient_as_long_as_clip_allows_is_not_clipped():
+    def first_step(clip=None):
+        batches = FirstFew(text_batches(), 1)
+        return train(rnn_model(VOCAB_SIZE, 8), batches, epochs=1, lr=0.5, clip=clip)
+
+    (norm,) = first_step().step_norms
+    assert first_step(norm).clipped == [0]
+    assert first_step(norm * 0.999).clipped == [1]
+
+
 def test_without_clip_and_valid_nothing_is_clipped_and_nothing_held_out():
     history = train(rnn_model(VOCAB_SIZE, 8), text_batches(), epochs=2, lr=0.5)
     assert history.clipped == [0, 0]
@@ -376,18 +386,18 @@ def test_training_that_gets_better_is_not_stopped(monkeypatch):
 @each_model
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_training(make, bad):
-    """The sixth loss is bad: the weights on which the fifth was good come back."""
-    spy = Spy(make(), fail_at=6, failure=lambda logits: logits * bad)
+    """The tenth loss is bad: the weights on which the ninth was good come back."""
+    spy = Spy(make(), fail_at=10, failure=lambda logits: logits * bad)
     with pytest.raises(TrainingDiverged, match="not finite") as caught:
         train(spy, text_batches(), epochs=3, lr=0.5, clip=1)
     history = caught.value.history
-    assert history.num_epochs == 1
+    assert history.num_epochs == 2
     message = str(caught.value)
-    assert message.startswith("the loss or a gradient is not finite (loss nan) in epoch")
-    assert "in epoch 2, step 2;" in message
-    assert f"last good training perplexity: {history.train_perplexity[0]}" in message
+    assert message.startswith("the loss or a gradient is not finite (loss nan)")
+    assert "in epoch 3, step 2;" in message
+    assert f"last good training perplexity: {history.train_perplexity[1]}" in message
     assert "smaller lr, or clip" in message
-    assert_same_weights(spy, spy.weights[4])
+    assert_same_weights(spy, spy.weights[8])
     assert math.isfinite(evaluate(spy, VALID)[0])
 
 
