@@ -42,7 +42,14 @@ __all__ = ["load_model", "read", "save_model", "write"]
 ENTRY, VERSION = "d2l_rnn", 1
 
 #: What may come of a file that holds other things than were written.
-ODD = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+ODD = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def write(path, arrays, info):

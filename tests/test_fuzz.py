@@ -250,3 +250,15 @@ def test_a_checkpoint_cannot_ask_for_a_huge_model(tmp_path, name):
     message = r"its matrices have \d{10,} numbers, and the file holds 47"
     with bounded(LITTLE), pytest.raises(ValueError, match=message):
         checkpoint.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["num_hiddens", "vocab_size", "num_layers"])
+@pytest.mark.parametrize("bad", [1e300, 2.5, -1, 10**400])
+def test_a_checkpoint_cannot_ask_for_an_odd_size(tmp_path, name, bad):
+    path = tmp_path / "a"
+    checkpoint.save_model(path, rnn_model(3, 4))
+    arrays, info = checkpoint.read(path)
+    info["model"][name] = bad
+    checkpoint.write(path, arrays, info)
+    with pytest.raises(ValueError, match="tells of a model in another way"):
+        checkpoint.load_model(path)
