@@ -297,6 +297,20 @@ def test_a_checkpoint_changes_nothing_without_dropout(tmp_path):
     assert_same(text_run(make=make)(None, 3), text_run(make=make)(tmp_path / "f", 3))
 
 
+def test_the_seed_of_a_run_is_one_of_many_and_follows_mxnets(tmp_path):
+    seeds = []
+    for k in [*range(8), 0]:
+        mx.random.seed(k)
+        path = tmp_path / str(len(seeds))
+        train(
+            rnn_model(5, 4), RandomBatches(IDS, 8, 5), epochs=1, lr=1, checkpoint=path
+        )
+        seeds.append(read(path)[1]["seed"])
+    assert seeds[8] == seeds[0]
+    assert len(set(seeds)) == 8
+    assert 2**30 < max(seeds) < 2**31
+
+
 def test_after_ctrl_c_the_last_epoch_is_in_the_file(tmp_path):
     class Interrupted(RandomBatches):
         def __iter__(self):
