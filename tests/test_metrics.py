@@ -140,6 +140,13 @@ def test_num_tokens_must_be_a_positive_integer(measure, num_tokens, error):
     assert str(caught.value).endswith(f"got {num_tokens!r}")
 
 
+@pytest.mark.parametrize(("measure", "least"), [(perplexity, 1), (bits_per_token, 0)])
+def test_each_token_may_be_rounded_a_little_below_zero(measure, least):
+    assert measure(-9e-6 * 1000, 1000) == pytest.approx(least, abs=2e-5)
+    with pytest.raises(ValueError, match="total_loss must be"):
+        measure(-1.1e-5 * 1000, 1000)
+
+
 @pytest.mark.parametrize("total", [math.nan, -1.0, -math.inf])
 def test_a_loss_cannot_be_negative_or_nan(total):
     with pytest.raises(ValueError, match=f"total_loss must be .* got {total}"):
