@@ -12,6 +12,7 @@ import nbformat
 import notebook_mutants
 import notebooks
 import pytest
+import yaml
 from notebooks import NotebookFault
 
 TOOLS = Path(mutants.__file__).parent
@@ -222,3 +223,12 @@ def test_a_notebook_without_digits_is_named(make_notebook):
     assert notebooks.run([path], jobs=1) == 0
     with pytest.raises(NotebookFault, match="no stored output holds a digit"):
         notebook_mutants.mutate(path, path.parent / "copies", seed=0)
+
+
+def test_mutants_that_were_judged_are_still_there():
+    judged = yaml.safe_load(mutants.EQUIVALENT.read_text("utf-8"))
+    assert set(judged) <= set(mutants.TESTS)
+    for module, reasons in judged.items():
+        source = (mutants.ROOT / "d2l_rnn" / f"{module}.py").read_text("utf-8")
+        assert set(reasons) <= set(mutations.mutants_of(source))
+        assert all(reasons.values())
