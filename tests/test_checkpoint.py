@@ -17,7 +17,7 @@ from d2l_rnn.models import GluonModel, LastStep, ScratchModel, rnn_model
 from d2l_rnn.regularized import RegularizedModel
 from d2l_rnn.sampling import ConsecutiveBatches, RandomBatches
 from d2l_rnn.text import Vocab
-from d2l_rnn.training import train
+from d2l_rnn.training import TrainingDiverged, train
 
 import mxnet as mx
 import numpy as np
@@ -360,7 +360,9 @@ def test_a_model_file_is_not_taken_for_a_run_nor_overwritten(tmp_path):
         *[{"step": bad} for bad in ("three", -1, 2.5, None, 2**31)],
         *[{name: 2**31} for name in ("seed", "epoch")],
         *[{"optimizer": {"rescale_grad": bad}} for bad in (1e31, "1", None)],
+        {"optimizer": {"idx2name": 1.0}},
         {"counts": [[0, 2**31]]},
+        {"history": {"train_perplexity": [2.0], "grad_norm": ["long"]}},
     ],
     ids=str,
 )
@@ -374,6 +376,36 @@ def test_a_run_that_is_told_otherwise_is_refused_and_changes_nothing(change, tmp
         text_run(make=lambda: model)(tmp_path / "f", 2)
     for name, param in model.params.items():
         assert (param == before[name]).asnumpy().all()
+
+
+def test_a_run_may_have_been_long(tmp_path):
+    text_run()(tmp_path / "f", 1)
+    arrays, info = read(tmp_path / "f")
+    steps = 10**6
+    counts = [[i, steps] for i, _ in info["counts"]]
+    write(tmp_path / "f", arrays, info | {"counts": counts, "step": steps})
+    _, history = text_run()(tmp_path / "f", 2)
+    assert history.num_epochs == 2
+    assert read(tmp_path / "f")[1]["step"] == steps + len(history.step_norms) // 2
+
+
+@pytest.mark.parametrize("settings", [None, [], "lr"])
+def test_a_run_without_settings_is_another_one(settings, tmp_path):
+    text_run()(tmp_path / "f", 1)
+    arrays, info = read(tmp_path / "f")
+    write(tmp_path / "f", arrays, info | {"settings": settings})
+    with pytest.raises(ValueError, match="a run with lr = None, this one"):
+        text_run()(tmp_path / "f", 2)
+
+
+def test_a_resumed_run_that_diverges_at_once_keeps_the_weights_of_the_file(tmp_path):
+    expected, _ = text_run()(tmp_path / "f", 1)
+    model = MODELS["rnn_model"]()
+    run = text_run(make=lambda: model, reduce=lambda loss, size, grads: (np.nan, size))
+    with pytest.raises(TrainingDiverged, match="in epoch 2, step 1;"):
+        run(tmp_path / "f", 2)
+    for name, param in model.params.items():
+        assert (param == expected.params[name]).asnumpy().all()
 
 
 def test_batches_must_say_where_they_are(tmp_path):
@@ -396,7 +428,7 @@ SCRIPT = textwrap.dedent(
     from d2l_rnn.checkpoint import save_model
     from d2l_rnn.models import rnn_model
     from d2l_rnn.sampling import ConsecutiveBatches
-    from d2l_rnn.training import train
+    from d2l_rnn.training import TrainingDiverged, train
 
     mx.random.seed(1)
     ids = np.random.default_rng(0).integers(5, size=400)
