@@ -252,11 +252,11 @@ def test_end_gives_back_the_page_and_ends_the_kernel(lesson):
 
 
 def test_an_endless_loop_is_interrupted(lesson):
-    set_code(lesson, 1, "while True:\n    pass")
+    set_code(lesson, 1, "print('on')\nwhile True:\n    pass")
     press(lesson, "Run all")
     says(lesson, "Running cell 1 of 3")
     assert cell(lesson, 1).locator(".live-mark").inner_text() == "[*]"
-    lesson.wait_for_timeout(300)
+    cell(lesson, 1).locator(".live-output", has_text="on").wait_for()
     press(lesson, "Interrupt")
     says(lesson, "Cell 1 stopped with KeyboardInterrupt")
     assert run(lesson, 1, "print('well')") == "well"
@@ -264,10 +264,10 @@ def test_an_endless_loop_is_interrupted(lesson):
 
 def test_a_cell_that_cannot_be_interrupted_can_be_restarted(lesson):
     stubborn = "while True:\n    try:\n        while True: pass\n    except: pass"
-    set_code(lesson, 1, stubborn)
+    set_code(lesson, 1, f"print('on')\n{stubborn}")
     press(lesson, "Run (cell 1)")
     says(lesson, "Running cell 1")
-    lesson.wait_for_timeout(300)
+    cell(lesson, 1).locator(".live-output", has_text="on").wait_for()
     press(lesson, "Restart")
     says(lesson, "The kernel is new")
     assert run(lesson, 1, "print('well')") == "well"
@@ -324,11 +324,13 @@ def test_markdown_is_shown_as_a_page_would(lesson):
     assert output.locator("i").count() == 0
 
 
-def test_progress_bars_move_and_vanish(lesson):
-    bar = "from tqdm import tqdm\nimport time\nfor i in tqdm(range(3), {}):\n    {}"
-    set_code(lesson, 1, bar.format("'steps', leave=False", "time.sleep(0.5)"))
+def test_progress_bars_move_and_vanish(lesson, book):
+    bar = "from tqdm import tqdm\nimport os, time\nfor i in tqdm(range(3), {}):\n    {}"
+    wait = "time.sleep(0.3)\n    while i and not os.path.exists('go'): time.sleep(0.1)"
+    set_code(lesson, 1, bar.format("'steps', leave=False", wait))
     press(lesson, "Run (cell 1)")
     cell(lesson, 1).locator(".live-output", has_text="1/3").wait_for()
+    (book / "part" / "go").touch()
     says(lesson, "Cell 1 is done")
     assert shown(lesson, 1) == ""
     kept = run(lesson, 1, bar.format("'steps'", "pass"))
