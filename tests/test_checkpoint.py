@@ -383,7 +383,8 @@ def test_a_run_may_have_been_long(tmp_path):
     arrays, info = read(tmp_path / "f")
     steps = 10**6
     counts = [[i, steps] for i, _ in info["counts"]]
-    write(tmp_path / "f", arrays, info | {"counts": counts, "step": steps})
+    long = {"counts": counts, "step": steps, "epoch": steps}
+    write(tmp_path / "f", arrays, info | long)
     _, history = text_run()(tmp_path / "f", 2)
     assert history.num_epochs == 2
     assert read(tmp_path / "f")[1]["step"] == steps + len(history.step_norms) // 2
