@@ -567,6 +567,7 @@ def test_pages_opened_and_closed_leave_nothing_behind(book, new_page):
             wait_for_kernels(page, 0, seconds=60)
             found.append(held(server))
         files, memory, left = zip(*found, strict=True)
+        print(f"after {AT_ONCE} pages each: files {files}, megabytes {memory}")
         assert not any(left)
         assert max(files) <= files[0] + 5
         assert max(memory) <= memory[0] + 5
