@@ -327,6 +327,7 @@ refuses(
     XW=[
         *((bad, V, "(num_steps, batch_size") for bad in (None, zeros(1, 8))),
         (np.zeros((2, 1, 8)), V, "must be an NDArray (num_steps, batch_size"),
+        (zeros(2, 1, 8)[:0], V, "with at least one step"),
         (zeros(2, 1, 7), V, "XW of shape (1, 7)", "do not fit"),
     ],
     state=[(5, T, "must be a list of NDArrays, got 5"), ((), V, "is empty")],

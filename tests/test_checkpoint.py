@@ -378,6 +378,16 @@ def test_a_run_that_is_told_otherwise_is_refused_and_changes_nothing(change, tmp
         assert (param == before[name]).asnumpy().all()
 
 
+@pytest.mark.parametrize("name", ["weights/b_q", "best/b_q", "optimizer/0/0"])
+def test_a_run_with_an_array_of_another_shape_is_refused(name, tmp_path):
+    """MXNet would stretch an array of one number."""
+    text_run()(tmp_path / "f", 1)
+    arrays, info = read(tmp_path / "f")
+    write(tmp_path / "f", arrays | {name: np.zeros(1, dtype=np.float32)}, info)
+    with pytest.raises(ValueError, match=r"in another way .*shape \(1,\) in place of"):
+        text_run()(tmp_path / "f", 2)
+
+
 def test_a_run_may_have_been_long(tmp_path):
     text_run()(tmp_path / "f", 1)
     arrays, info = read(tmp_path / "f")

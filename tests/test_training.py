@@ -200,6 +200,13 @@ def test_every_record_fits_the_others():
     assert not history.interrupted
 
 
+def test_the_held_out_data_may_be_minibatches():
+    model, held_out = rnn_model(VOCAB_SIZE, 8), text_batches(ConsecutiveBatches)
+    history = train(model, text_batches(), epochs=1, lr=0.5, valid=held_out)
+    again = text_batches(ConsecutiveBatches)
+    assert history.valid_perplexity == [perplexity(*evaluate(model, again))]
+
+
 def test_a_gradient_as_long_as_clip_allows_is_not_clipped():
     def first_step(clip=None):
         batches = FirstFew(text_batches(), 1)
@@ -787,6 +794,18 @@ def test_one_pass_predicts_before_it_learns(length):
             param -= 0.3 * param.grad
     np.testing.assert_allclose(log_probs, expected, atol=1e-5)
     assert len(log_probs) == length
+
+
+def test_one_pass_clips_at_1_if_not_told_otherwise():
+    ids = np.random.default_rng(0).integers(0, 5, 20)
+    passes = [
+        prequential_log_prob(
+            rnn_model(5, 4, scale=9), ids, num_steps=3, lr=0.3, optimizer="sgd", **clip
+        )
+        for clip in ({}, {"clip": 1.0}, {"clip": 2.0})
+    ]
+    np.testing.assert_array_equal(passes[0], passes[1])
+    assert not np.allclose(passes[0], passes[2])
 
 
 # Gradients from elsewhere
