@@ -151,6 +151,7 @@ def test_prequential_is_refitting_before_each_symbol(text, order, smoothing):
 def test_reading_in_pieces_is_reading_at_once(text, more, order, smoothing):
     model = NGramModel(order, V, smoothing=smoothing).fit(text)
     at_once, end = model.next_log_probs(text + more)
+    assert model.begin_state() == ((),)
     _, state = model.next_log_probs(text, model.begin_state())
     for symbol in more:
         in_pieces, state = model.next_log_probs([symbol], state)
