@@ -7,6 +7,7 @@ the user's: whatever a person's own Jupyter allows, this server does not.
 """
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -89,6 +90,15 @@ class PageKernels(AsyncMappingKernelManager):
             )
         finally:
             self._starting -= 1
+
+    async def cull_kernels(self):
+        """End kernels that nobody needs, and free what closed pages have left.
+
+        Pages, kernels and sockets refer to each other. Python would look for such
+        circles only when a quarter of all its objects were new.
+        """
+        await super().cull_kernels()
+        gc.collect()
 
     async def cull_kernel_if_idle(self, kernel_id):
         """End a kernel that has no page, even a busy one, or nothing to do."""
@@ -201,6 +211,7 @@ def make_kernel_server(
     server.folder, server.notebooks = folder, notebooks.resolve()
     server.initialize(argv=[], find_extensions=False, new_httpserver=False)
     server.web_app.add_handlers(".*", [("/open", Open), ("/api/live", Live)])
+    gc.freeze()  # what is here by now stays, and need not be looked at again
     return server
 
 
