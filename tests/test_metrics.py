@@ -206,3 +206,9 @@ def test_bits_of_a_loss_that_is_no_number_are_refused():
 def test_labels_of_another_shape_are_told_all_axes_that_they_want():
     with pytest.raises(ValueError, match=r"the shape \(2, 3\) and .* got \(2,\)"):
         accuracy(np.zeros((2, 3, 4)), np.zeros(2))
+
+
+def test_one_token_has_logits_of_one_dimension_at_least():
+    assert accuracy(np.array([0.1, 0.9]), np.array(1)) == 1
+    with pytest.raises(ValueError, match="labels must have the shape"):
+        accuracy(np.array(3.0), np.array(0))
