@@ -211,7 +211,6 @@ def make_kernel_server(
     server.folder, server.notebooks = folder, notebooks.resolve()
     server.initialize(argv=[], find_extensions=False, new_httpserver=False)
     server.web_app.add_handlers(".*", [("/open", Open), ("/api/live", Live)])
-    gc.freeze()  # what is here by now stays, and need not be looked at again
     return server
 
 
