@@ -95,11 +95,13 @@ def serving(folder=HTML):
 def listen(page, root):
     """Return a list that fills with what the page asks of others, and what fails.
 
-    What was still on its way when the page was left did not fail.
+    What was still on its way when one page was left for another did not fail.
     """
-    problems = []
+    problems, visited = [], []
 
     def on_request(request):
+        if request.is_navigation_request():
+            visited.append(request.url)
         if not request.url.startswith((f"{root}/", "data:", "blob:")):
             problems.append(f"asks {request.url}")
 
@@ -108,7 +110,7 @@ def listen(page, root):
             problems.append(f"gets {response.status} for {response.url}")
 
     def on_failure(request):
-        if request.failure != "net::ERR_ABORTED":
+        if request.failure != "net::ERR_ABORTED" or len(visited) == 1:
             problems.append(f"misses {request.url} ({request.failure})")
 
     def on_console(message):

@@ -60,6 +60,23 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def address():
+    """The address of a server of the book."""
+    with browsing.serving() as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser):
+    """A new page, as wide as a desk's."""
+    page = browser.new_page(
+        viewport=browsing.DESKTOP, locale="en-US", reduced_motion="reduce"
+    )
+    yield page
+    page.close()
+
+
 @pytest.fixture
 def make_notebook(tmp_path):
     """Return a function that writes an unrun notebook of code cells."""

@@ -10,14 +10,12 @@ from functools import cache
 from pathlib import Path
 
 from browsing import (
-    DESKTOP,
     HTML,
     NEEDS,
     PAGES,
     WRITTEN,
     faults,
     listen,
-    serving,
     settle,
     widths,
 )
@@ -137,25 +135,11 @@ def axe_source():
     return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 
 
-@pytest.fixture(scope="module")
-def root():
-    """The address of a server of the book."""
-    with serving() as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser):
-    page = browser.new_page(viewport=DESKTOP, locale="en-US", reduced_motion="reduce")
-    yield page
-    page.close()
-
-
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(HTML)))
-def test_page(page, root, path):
-    problems, loaded = listen(page, root), []
+def test_page(page, address, path):
+    problems, loaded = listen(page, address), []
     page.on("response", lambda response: loaded.append(response))
-    page.goto(f"{root}/{path.relative_to(HTML).as_posix()}")
+    page.goto(f"{address}/{path.relative_to(HTML).as_posix()}")
     settle(page)
     sizes = [size(each) for each in loaded]
     problems += faults(page)
