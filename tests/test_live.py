@@ -427,6 +427,34 @@ def test_a_kernel_that_dies_is_told(lesson):
     assert "NameError" in run(lesson, 2, "mine")
 
 
+def test_nothing_runs_before_outputs_can_be_heard(server, new_page):
+    asked = []
+
+    def deafen(page_side):
+        """Pass on what the kernel shows only once the page has asked twice."""
+        server_side = page_side.connect_to_server()
+
+        def from_page(message):
+            asked.append(json.loads(message)["header"]["msg_type"])
+            server_side.send(message)
+
+        def from_server(message):
+            shown = json.loads(message)["channel"] == "iopub"
+            if not shown or asked.count("kernel_info_request") > 1:
+                page_side.send(message)
+
+        page_side.on_message(from_page)
+        server_side.on_message(from_server)
+
+    page = new_page(server)
+    page.route_web_socket("**/channels?*", deafen)
+    page.reload()
+    go_live(page)
+    assert run(page, 1) == "6"
+    assert set(asked[:-1]) == {"kernel_info_request"}
+    assert asked[-1] == "execute_request"
+
+
 def test_a_server_that_stops_is_told_and_a_new_one_is_found(book, new_page):
     with serving(book / "html", book) as server:
         page, port = new_page(server), server.port

@@ -317,16 +317,23 @@ class Kernel {
     else await this.connect();
   }
 
+  /* Resolves when the kernel has answered by both ways: outputs come by another than
+     answers, and what it shows before that way is open would be lost. */
   connect() {
     return new Promise((resolve, reject) => {
       const address = `ws://${location.host}${this.path}/channels?session_id=${this.session}`;
-      this.socket = new WebSocket(address);
-      this.socket.onmessage = (event) => this.receive(JSON.parse(event.data));
+      const socket = this.socket = new WebSocket(address);
+      socket.onmessage = (event) => this.receive(JSON.parse(event.data));
       let connected = false;
-      this.socket.onopen = () => this.send("kernel_info_request", {}, {
-        reply: () => { connected = true; resolve(); }, fail: reject,
-      });
-      this.socket.onclose = () => {
+      const ask = () => {
+        if (connected || socket !== this.socket) return;
+        this.send("kernel_info_request", {}, {
+          reply: () => setTimeout(ask, 200), output: () => {},
+          done: () => { connected = true; resolve(); }, fail: reject,
+        });
+      };
+      socket.onopen = ask;
+      socket.onclose = () => {
         if (connected) this.lost();
         else reject(new Trouble(STOPPED));
       };
@@ -362,7 +369,7 @@ class Kernel {
       if (!content.restart && !this.ended) this.close(ENDED);
     } else if (handlers && channel === "shell") {
       handlers.answer = content;
-      if (handlers.reply) { this.waiting.delete(id); handlers.reply(content); }
+      if (handlers.reply) handlers.reply();
     } else if (handlers && handlers.output) {
       if (type === "status" && content.execution_state === "idle") handlers.idle = true;
       else handlers.output(type, content);
