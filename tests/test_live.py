@@ -417,9 +417,10 @@ def test_what_happens_is_announced(lesson):
 
 def test_a_kernel_that_dies_is_told(lesson):
     pid = int(run(lesson, 1, "import os; print(os.getpid())"))
-    set_code(lesson, 2, "mine = 1; import time; time.sleep(60)")
+    set_code(lesson, 2, "mine = 1; print('on')\nimport time; time.sleep(60)")
     press(lesson, "Run (cell 2)")
-    says(lesson, "Running cell 2")
+    # A request that it has not read yet would be delivered to the new kernel.
+    cell(lesson, 2).locator(".live-output", has_text="on").wait_for()
     os.kill(pid, signal.SIGKILL)
     warns(lesson, "The kernel died and was started anew")
     assert cell(lesson, 2).get_attribute("data-live") == "error"
@@ -504,10 +505,10 @@ def test_too_many_kernels_are_told(book, new_page):
 
 
 def test_an_idle_kernel_ends_but_not_a_busy_one(book, new_page):
-    with serving(book / "html", book, idle_seconds=2) as server:
+    with serving(book / "html", book, idle_seconds=4) as server:
         page = new_page(server)
         go_live(page)
-        set_code(page, 1, "import time; time.sleep(4); print('busy')")
+        set_code(page, 1, "import time; time.sleep(7); print('busy')")
         press(page, "Run (cell 1)")
         cell(page, 1).get_by_text("busy", exact=True).wait_for()
         warns(page, "nothing had run on it for long")
