@@ -439,7 +439,7 @@ SCRIPT = textwrap.dedent(
     from d2l_rnn.checkpoint import save_model
     from d2l_rnn.models import rnn_model
     from d2l_rnn.sampling import ConsecutiveBatches
-    from d2l_rnn.training import TrainingDiverged, train
+    from d2l_rnn.training import train
 
     mx.random.seed(1)
     ids = np.random.default_rng(0).integers(5, size=400)

@@ -440,8 +440,8 @@ def test_nothing_runs_before_outputs_can_be_heard(server, new_page):
             server_side.send(message)
 
         def from_server(message):
-            shown = json.loads(message)["channel"] == "iopub"
-            if not shown or asked.count("kernel_info_request") > 1:
+            answer = json.loads(message)["channel"] != "iopub"
+            if answer or asked.count("kernel_info_request") > 1:
                 page_side.send(message)
 
         page_side.on_message(from_page)

@@ -24,7 +24,7 @@ from d2l_rnn.sampling import ConsecutiveBatches
 from d2l_rnn.text import load_corpus
 
 # isort: split
-import numpy as np
+import numpy as np  # after the package, which pins its numerics
 from measure_scaling import RESULTS, machine
 from mxnet import autograd, gluon
 
